@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Writes the lock files from pyproject.toml: exact versions with hashes, for `pip install --no-deps`.
+# PyTorch stays out of them: its CPU build comes from a wheel folder or from PyTorch's own index
+# (deploy/install.sh), and each place has a hash of its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+[ -x "$uv" ] || .venv/bin/pip install -q uv
+out=deploy/requirements
+compile() {
+  "$uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --custom-compile-command "make lock" "$@"
+}
+compile --extra cpu --override $out/cpu-overrides.txt -o $out/cpu.txt
+compile --extra cuda -o $out/cuda.txt
+compile -c $out/cpu.txt -o requirements.txt
+compile -c $out/cpu.txt --extra dev -o $out/dev.txt
+# A package that is never installed has no place in a lock.
+python3 - $out/cpu.txt <<'PY'
+import pathlib, re, sys
+path = pathlib.Path(sys.argv[1])
+kept = re.sub(r"^[^\s#]+==\S+ ; [^\n]*sys_platform == 'never'[^\n]*\n(?:    --hash[^\n]*\n)*", "", path.read_text(), flags=re.M)
+path.write_text(kept)
+PY
