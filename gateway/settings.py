@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "get-data-demo"
+DEMO_SECOND_NAME = "meta/llama2-70b"
+
+_HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
 
 
 class SettingsError(Exception):
@@ -20,9 +26,127 @@ class SettingsError(Exception):
         self.faults = faults
 
 
+def _commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _shell_words(value: object) -> object:
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+def _model(value: str) -> str:
+    if Path(value).expanduser().is_dir():
+        return str(Path(value).expanduser().resolve())
+    if _HUGGING_FACE_ID.fullmatch(value):
+        return value
+    raise ValueError("is neither a folder that exists nor a Hugging Face id such as meta-llama/Llama-2-7b-chat-hf")
+
+
+def _bind(value: str) -> str:
+    found = _ADDRESS.fullmatch(value)
+    if found is None or int(found["port"] or 0) > 65535:  # noqa: PLR2004 - the largest port
+        raise ValueError("should be HOST:PORT, such as 0.0.0.0:8000, or unix:PATH")
+    return value
+
+
+def _admin_token(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("should have printable ASCII characters only, without spaces")
+    return value
+
+
 class Settings(BaseSettings):
-    """The operator's choices. Read once, at the start of a process, by `load_settings`."""
+    """The operator's choices, read once at the start of a process by `load_settings`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
-    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT", description="port to listen on; 0 lets the system choose")
+    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT", description="port on 127.0.0.1; 0 lets the system choose")
+    bind: Annotated[str, AfterValidator(_bind)] | None = Field(
+        None, validation_alias="GATEWAY_BIND", description="another address than 127.0.0.1:PORT, as HOST:PORT or unix:PATH"
+    )
+    model: Annotated[str, AfterValidator(_model)] = Field(
+        str(DEMO_MODEL), validation_alias="GATEWAY_MODEL", description="a folder or a Hugging Face id; without it the demo model"
+    )
+    served_model_name: Annotated[list[str], NoDecode, BeforeValidator(_commas)] = Field(
+        [],
+        validation_alias="GATEWAY_SERVED_MODEL_NAME",
+        description="names that requests may use, comma-separated; the first is what answers show",
+    )
+    engine_args: Annotated[list[str], NoDecode, BeforeValidator(_shell_words)] = Field(
+        [], validation_alias="GATEWAY_ENGINE_ARGS", description="engine flags of `vllm serve`, as on its command line"
+    )
+    database_url: str = Field(
+        f"sqlite:///{ROOT / 'var' / 'gateway.sqlite3'}",
+        validation_alias="GATEWAY_DATABASE_URL",
+        description="SQLAlchemy URL of the key store; without it SQLite in ./var",
+    )
+    key_pepper: str | None = Field(
+        None,
+        min_length=32,
+        validation_alias="GATEWAY_KEY_PEPPER",
+        description="secret that keys are hashed with; without it a file made once in ./var",
+    )
+    dev_key: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        validation_alias="GATEWAY_DEV_KEY",
+        description="primary key of the subscription `dev`; without it one is made on first start and printed once",
+    )
+    admin_token: Annotated[str, AfterValidator(_admin_token)] | None = Field(
+        None, min_length=16, validation_alias="GATEWAY_ADMIN_TOKEN", description="turns the management API on"
+    )
+    workers: int = Field(1, ge=1, le=64, validation_alias="GATEWAY_WORKERS", description="gunicorn worker processes")
+    threads: int = Field(
+        256, ge=1, le=4096, validation_alias="GATEWAY_THREADS", description="requests at a time in each worker"
+    )
+    max_body_bytes: int = Field(
+        1 << 20, ge=1024, validation_alias="GATEWAY_MAX_BODY_BYTES", description="largest request body in bytes"
+    )
+    request_timeout: float = Field(
+        600.0, gt=0, validation_alias="GATEWAY_REQUEST_TIMEOUT", description="seconds until a request is answered with 504"
+    )
+    drain_timeout: float = Field(
+        60.0, gt=0, validation_alias="GATEWAY_DRAIN_TIMEOUT", description="seconds that running requests get at a stop"
+    )
+    read_timeout: float = Field(
+        30.0, gt=0, validation_alias="GATEWAY_READ_TIMEOUT", description="seconds in which a whole request must have arrived"
+    )
+
+    @property
+    def address(self) -> str:
+        """What the server binds to, in gunicorn's notation."""
+        return self.bind or f"127.0.0.1:{self.port}"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model is the one that comes with the project."""
+        return Path(self.model) == DEMO_MODEL
+
+    @property
+    def model_names(self) -> list[str]:
+        """The names that requests may use; the first is what answers show."""
+        if self.served_model_name:
+            return self.served_model_name
+        if self.is_demo:
+            return [DEMO_MODEL.name, DEMO_SECOND_NAME]
+        return [Path(self.model).name if Path(self.model).is_absolute() else self.model]
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SettingsError: one line for each variable at fault; the value itself is not in it, since it may be a secret.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # every field comes from the environment
+    except ValidationError as error:
+        faults = [_fault(dict(fault)) for fault in error.errors(include_url=False, include_input=False)]
+        raise SettingsError(faults) from None
+
+
+def _fault(fault: dict[str, object]) -> str:
+    location = fault["loc"]
+    variable = location[0] if isinstance(location, tuple) and location else "?"
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{variable}: {text}"

@@ -1,0 +1,184 @@
+"""The port to an engine: prompt in, events out. Knows nothing of HTTP, and nothing of vLLM.
+
+`gateway.engines.vllm` implements it for real, `gateway.engines.scripted` for fast tests and for faults that
+cannot be made otherwise. One suite of tests (`tests/engine`) runs over both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Phase = Literal["starting", "importing", "configuring", "loading", "allocating", "attaching", "ready", "restarting", "failed"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How far an engine is.
+
+    Attributes:
+        phase: `ready` when a prompt would be answered; `failed` when loading failed and is tried again.
+        step: how many of `steps` are done.
+        elapsed: seconds since loading began.
+        retry_after: seconds until it is worth asking again.
+    """
+
+    phase: Phase
+    step: int
+    steps: int
+    elapsed: float
+    retry_after: int = 2
+
+    @property
+    def ready(self) -> bool:
+        """Whether a prompt would be answered now."""
+        return self.phase == "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that requests may name.
+
+    Attributes:
+        name: what `model` in a request says.
+        root: what is loaded: a folder's name or a Hugging Face id.
+        context_length: most ids of prompt and answer together.
+        created: Unix time at which the engine was up.
+    """
+
+    name: str
+    root: str
+    context_length: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens; None leaves a value to the model's generation config. Names are vLLM's and OpenAI's.
+
+    Attributes:
+        max_tokens: most ids to produce; None for as many as the context leaves.
+        json_schema: JSON Schema that the answer must fit; `{"type": "object"}` for any object.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    json_schema: dict[str, Any] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of an answer: text, and the ids that it was made of (either may be empty)."""
+
+    text: str
+    token_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of an answer.
+
+    Attributes:
+        reason: `stop` (the model or a stop string ended it) or `length`.
+        completion_tokens: how many ids the engine produced.
+        cached_tokens: how many ids of the prompt came from the prefix cache.
+    """
+
+    reason: FinishReason
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+Event = Delta | Finish
+
+
+class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
+    """The generation was cancelled; `completion_tokens` is what the engine had produced by then."""
+
+    def __init__(self, completion_tokens: int) -> None:
+        super().__init__(f"cancelled after {completion_tokens} tokens")
+        self.completion_tokens = completion_tokens
+
+
+class Generation(Protocol):
+    """One answer in the making."""
+
+    def next(self, timeout: float | None) -> Event:
+        """Wait for the next event: deltas as they come, then one Finish.
+
+        Args:
+            timeout: most seconds to wait; None for as long as it takes.
+
+        Raises:
+            TimeoutError: no event came in time; the generation goes on.
+            Cancelled: after `cancel`, as soon as the engine has let go of the request.
+            UnavailableError: the engine died.
+            InvalidRequestError: the engine refused the request.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Take the request out of the engine. From any thread, at any time, more than once."""
+        ...
+
+
+class Engine(Protocol):
+    """What makes answers."""
+
+    def start(self) -> None:
+        """Begin to load. Returns at once; `status` tells how far it is."""
+        ...
+
+    def stop(self) -> None:
+        """Let go of everything; running generations fail."""
+        ...
+
+    def status(self) -> EngineStatus:
+        """How far the engine is."""
+        ...
+
+    def models(self) -> Sequence[Model]:
+        """What can be named as `model`; the first is the default. Empty until the engine is ready."""
+        ...
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a conversation, through the model's chat template. Text in it never becomes a control id.
+
+        Raises:
+            InvalidRequestError: the template refuses the conversation.
+            UnavailableError: the engine is not ready.
+        """
+        ...
+
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+        """Begin to answer.
+
+        Raises:
+            InvalidRequestError: the engine cannot do what `sampling` asks for.
+            UnavailableError: the engine is not ready.
+        """
+        ...
+
+    def load(self) -> tuple[int, int]:
+        """How many requests the engine works on, and how many wait in it."""
+        ...
+
+

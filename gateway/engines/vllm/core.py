@@ -1,0 +1,75 @@
+"""What the gateway adds inside vLLM's EngineCore process.
+
+`install` runs in the engine host before it forks EngineCore. It bends three things of vLLM 0.32 (proven by
+`tests/engine/test_vllm_internals.py`):
+
+- EngineCore ends with its parent (`PR_SET_PDEATHSIG`), so that a killed host leaves no engine behind.
+- EngineCore tells how far it has come with loading.
+- Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
+  the engine, so what they count is exact.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vllm.v1.engine.core import EngineCore, EngineCoreProc
+from vllm.v1.request import RequestStatus
+
+from gateway.engines.vllm.link import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_vllm_run_engine_core = EngineCoreProc.run_engine_core
+_vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends (prctl(2))."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the call above took effect
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(folder: Path, progress: Progress) -> None:
+    """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
+    EngineCoreProc.run_engine_core = staticmethod(partial(_run_engine_core))
+    EngineCoreProc.gateway_abort = _abort
+    EngineCoreProc.gateway_abort_client = _abort_client
+    EngineCoreProc.gateway_load = _load
+
+    def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
+        Progress("allocating", progress.since, progress.attempt).write(folder)
+        return _vllm_initialize_kv_caches(core, *args, **kwargs)
+
+    EngineCore._initialize_kv_caches = initialize_kv_caches  # noqa: SLF001
+
+
+def _run_engine_core(*args: Any, **kwargs: Any) -> None:
+    die_with_parent()
+    _vllm_run_engine_core(*args, **kwargs)
+
+
+def _abort(core: EngineCoreProc, request_ids: list[str]) -> dict[str, int]:
+    """Abort requests; the count of output ids of each that was still in the engine."""
+    aborted = core.scheduler.finish_requests(request_ids, RequestStatus.FINISHED_ABORTED)
+    return {request.request_id: request.num_output_tokens for request in aborted}
+
+
+def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
+    """Abort whatever a client has left in the engine."""
+    left = [request.request_id for request in core.scheduler.requests.values() if request.client_index == client_index]
+    return _abort(core, left)
+
+
+def _load(core: EngineCoreProc) -> tuple[int, int]:
+    """How many requests are running, and how many wait."""
+    return core.scheduler.get_request_counts()

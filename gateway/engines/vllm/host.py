@@ -1,0 +1,215 @@
+"""The engine host: one small process that owns EngineCore, for as long as the gateway runs.
+
+    python -m gateway.engines.vllm.host FOLDER MODEL [FLAG ...]
+
+It imports vLLM once, forks EngineCore, hands out its sockets to the workers that connect (`link.py`), and forks a
+new EngineCore when the old one dies; forking from here takes seconds where a fresh start takes a quarter of a
+minute. It is single-threaded, because it forks. It ends with the process that started it, and EngineCore ends with it.
+
+Exit status: 0 after SIGTERM, 78 (EX_CONFIG) when vLLM refuses the arguments: trying again would not help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection, Listener, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vllm.config import VllmConfig
+    from vllm.v1.engine.utils import CoreEngineProcManager
+
+# A client socket costs the engine next to nothing and is used once in an epoch: enough for many restarts of workers.
+SLOTS = 64
+RETRY_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
+STABLE_SECONDS = 60.0
+
+log = logging.getLogger("gateway.engine.host")
+
+
+class Host:
+    """Brings up one engine after the other, and tells the clients."""
+
+    def __init__(self, folder: Path, model: str, flags: list[str]) -> None:
+        self._folder = folder
+        self._model = model
+        self._flags = flags
+        self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
+        self._orphans: list[int] = []  # slots of this epoch whose client has died
+        self._listener = Listener(str(folder / SOCKET_NAME), "AF_UNIX", backlog=SLOTS)
+
+    def run(self) -> NoReturn:
+        """Serve until SIGTERM."""
+        progress = Progress("importing", time.time())
+        progress.write(self._folder)
+        config = self._configure(progress)
+        epoch, failures = 0, 0
+        while True:
+            epoch += 1
+            progress = Progress("loading", time.time(), failures + 1)
+            progress.write(self._folder)
+            up_since = time.monotonic()
+            try:
+                with _engine(config, self._folder, progress) as engine:
+                    Progress("ready", progress.since, progress.attempt).write(self._folder)
+                    up_since = time.monotonic()
+                    self._serve(epoch, engine)
+                    Progress("restarting", time.time()).write(self._folder)
+            except Exception:
+                # Whatever kept the engine from loading (memory, weights, a device) may pass: the clients keep
+                # answering 503 and the next attempt waits longer.
+                log.exception("the engine failed to load")
+                Progress("failed", progress.since, progress.attempt).write(self._folder)
+            failures = 0 if time.monotonic() - up_since > STABLE_SECONDS else failures + 1
+            self._tell_all(Lost(epoch))
+            self._idle(RETRY_SECONDS[min(failures - 1, len(RETRY_SECONDS) - 1)] if failures else 0.0)
+
+    def _configure(self, progress: Progress) -> VllmConfig:
+        from gateway.engines.vllm import arguments, core  # noqa: PLC0415 - takes seconds: progress is told first
+
+        Progress("configuring", progress.since).write(self._folder)
+        core.install(self._folder, progress)
+        try:
+            args = arguments.parse(self._model, self._flags)
+            args._api_process_count, args._api_process_rank = SLOTS, -1  # noqa: SLF001 - as vLLM's own server does
+            config = args.create_engine_config()
+        except (arguments.EngineArgumentsError, ValueError, OSError) as error:
+            print(f"GATEWAY_MODEL or GATEWAY_ENGINE_ARGS: {_first_line(error)}", file=sys.stderr)  # noqa: T201
+            raise SystemExit(os.EX_CONFIG) from error
+        # vLLM asks for `spawn`, which would import everything once more. Nothing here runs a thread of torch's
+        # before the fork, which is what makes `fork` safe.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+        return config
+
+    def _serve(self, epoch: int, engine: _Engine) -> None:
+        """Until the engine dies: let clients in, give each a slot, notice the ones that leave."""
+        free = iter(range(SLOTS))
+        self._orphans.clear()
+        for client in list(self._clients):
+            self._attach(client, epoch, engine, free)
+        while True:
+            ready = wait([*engine.sentinels, *self._clients, self._listener_connection()])
+            if any(sentinel in ready for sentinel in engine.sentinels):
+                log.error("the engine died; a new one is started")
+                return
+            for connection in ready:
+                if connection in self._clients:
+                    self._drop(connection, epoch)
+                elif (client := self._accept()) is not None and not self._attach(client, epoch, engine, free):
+                    return
+
+    def _attach(self, client: Connection, epoch: int, engine: _Engine, free: Iterator[int]) -> bool:
+        """Give a client a slot. False when there is none left: then only a new engine has new ones."""
+        slot = next(free, None)
+        if slot is None:
+            log.warning("all %d client sockets of the engine are used up: it is started anew", SLOTS)
+            return False
+        self._clients[client] = slot
+        self._tell(client, engine.attachment(epoch, slot, tuple(self._orphans)))
+        return True
+
+    def _accept(self) -> Connection | None:
+        try:
+            client = self._listener.accept()
+        except OSError as error:
+            log.warning("a client could not connect: %s", error)
+            return None
+        self._clients[client] = None
+        return client
+
+    def _drop(self, client: Connection, epoch: int) -> None:
+        slot = self._clients.pop(client)
+        client.close()
+        if slot is not None:
+            self._orphans.append(slot)
+            self._tell_all(Orphans(epoch, slot))
+
+    def _tell_all(self, message: object) -> None:
+        for client in list(self._clients):
+            self._tell(client, message)
+
+    def _tell(self, client: Connection, message: object) -> None:
+        try:
+            client.send(message)
+        except OSError:
+            self._clients.pop(client, None)  # it died; what it left is found when its connection ends
+
+    def _idle(self, seconds: float) -> None:
+        """Wait before the next attempt, still letting clients in and out."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            for connection in wait([*self._clients, self._listener_connection()], left):
+                if connection in self._clients:
+                    self._clients.pop(connection).close()  # type: ignore[union-attr]
+                else:
+                    self._accept()
+
+    def _listener_connection(self) -> Any:
+        return self._listener._listener._socket  # type: ignore[attr-defined]  # noqa: SLF001 - `wait` takes what has a fileno
+
+
+class _Engine:
+    """The processes of one epoch and how to reach them."""
+
+    def __init__(self, manager: CoreEngineProcManager, addresses: Any, config: VllmConfig) -> None:
+        self.sentinels: list[int] = manager.sentinels()
+        self._addresses = addresses
+        self._config = config
+        self._created = int(time.time())
+
+    def attachment(self, epoch: int, slot: int, orphans: tuple[int, ...]) -> Attachment:
+        inputs, outputs = self._addresses.inputs, self._addresses.outputs
+        return Attachment(epoch, slot, SLOTS, inputs[slot], outputs[slot], self._config, self._created, orphans)
+
+
+@contextlib.contextmanager
+def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_Engine]:
+    """EngineCore, forked from this process, up and initialized; killed at the end."""
+    from copy import deepcopy  # noqa: PLC0415
+
+    from vllm.v1.engine.utils import EngineZmqAddresses, launch_core_engines  # noqa: PLC0415
+    from vllm.v1.executor import Executor  # noqa: PLC0415
+
+    config = deepcopy(config)  # loading writes into it
+    names = [f"{progress.since:.6f}-{slot}" for slot in range(SLOTS)]
+    addresses = EngineZmqAddresses(
+        inputs=[f"ipc://{folder}/in-{name}" for name in names], outputs=[f"ipc://{folder}/out-{name}" for name in names]
+    )
+    manager = None
+    try:
+        with launch_core_engines(config, Executor.get_class(config), False, addresses) as launch:
+            manager = launch.engine_manager
+        yield _Engine(manager, addresses, config)
+    finally:
+        if manager is not None:
+            manager.shutdown(timeout=1.0)
+        for path in folder.glob("*-*-*"):
+            path.unlink(missing_ok=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def main(argv: list[str]) -> NoReturn:
+    """Run the host; see the module's text."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # The terminal's Ctrl-C is for the gateway: it drains first and then sends SIGTERM here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    folder, model, *flags = argv
+    Host(Path(folder), model, flags).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,210 @@
+"""One way in for a request: `Gateway.generate` admits it, runs it in the engine, and accounts for it. Read this first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
+from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.engine import Engine, Event, Generation
+    from gateway.subscriptions import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """What a caller asks for, in no dialect.
+
+    Attributes:
+        messages: the conversation that the model is to go on with.
+        sampling: how to choose tokens.
+        model: which served model; None for the default.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    model: str | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """Real token ids: those given to the engine and those it produced."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Gateway:
+    """The product, without a protocol.
+
+    Args:
+        engine: what makes the answers.
+        request_timeout: seconds after which a request is taken out of the engine.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, engine: Engine, request_timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._request_timeout = request_timeout
+        self._clock = clock
+
+    @property
+    def engine(self) -> Engine:
+        """What makes the answers: asked for its status and its models."""
+        return self._engine
+
+    def generate(self, caller: Caller, request: GenerateRequest) -> Answer:
+        """Admit a request and begin to answer it.
+
+        Raises:
+            InvalidRequestError: the prompt is longer than the context, or the engine cannot do what is asked.
+            NotFoundError: no such model.
+            UnavailableError: the engine is not ready.
+        """
+        del caller  # its product's limits are enforced here, once they are
+        started = self._clock()
+        model = self._find_model(request.model)
+        prompt_ids = self._engine.encode(request.messages)
+        sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
+        generation = self._engine.generate(prompt_ids, sampling)
+        return Answer(generation, model, Usage(len(prompt_ids)), started, self._request_timeout, self._clock)
+
+    def _find_model(self, name: str | None) -> Model:
+        models = self._engine.models()
+        if not models:
+            status = self._engine.status()
+            raise UnavailableError(
+                f"The model is not ready: it is {status.phase}, step {status.step} of {status.steps}. "
+                "Try again after the time in Retry-After.",
+                retry_after=status.retry_after,
+            )
+        for model in models:
+            if name is None or model.name == name:
+                # Answers show the first name, whichever of its names a request used.
+                return replace(model, name=models[0].name) if model.root == models[0].root else model
+        served = ", ".join(model.name for model in models)
+        raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
+
+
+class Answer:
+    """An answer in the making: iterate it once to its end, or close it; either way its usage is settled.
+
+    Attributes:
+        model: the model that answers.
+        usage: what it has cost so far, and exactly when the iteration is over or closed.
+        finish: how it ended, once it has.
+        first_token_seconds: from admission to the first event with text, once there was one.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        model: Model,
+        usage: Usage,
+        started: float,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.model = model
+        self.usage = usage
+        self.finish: Finish | None = None
+        self.first_token_seconds: float | None = None
+        self._generation = generation
+        self._started = started
+        self._timeout = timeout
+        self._clock = clock
+        self._over = False
+
+    def __iter__(self) -> Iterator[Event]:
+        """Deltas as they come, then one Finish.
+
+        Raises:
+            DeadlineExceededError: the request's time is over; the engine has let go of it.
+            Cancelled: `cancel` was called.
+            UnavailableError: the engine died.
+        """
+        try:
+            while not self._over:
+                yield self._next()
+        finally:
+            self.close()
+
+    def cancel(self) -> None:
+        """Take the request out of the engine; the iteration ends with `Cancelled`. From any thread, at any time."""
+        self._generation.cancel()
+
+    def close(self) -> None:
+        """Give up what is left of the answer. Returns when the engine has let go and the usage is exact."""
+        if not self._over:
+            self._generation.cancel()
+            self._drain()
+
+    def _next(self) -> Event:
+        remaining = self._started + self._timeout - self._clock()
+        try:
+            event = self._generation.next(remaining) if remaining > 0 else None
+        except TimeoutError:
+            event = None
+        except Cancelled as cancelled:
+            self._settle(cancelled.completion_tokens)
+            raise
+        except Exception:
+            self._over = True
+            raise
+        if event is None:
+            self.close()
+            raise DeadlineExceededError(
+                f"The request took longer than the {self._timeout:g} seconds that it may take. "
+                "Ask for fewer tokens with `max_tokens`, or stream the answer.",
+            )
+        self._account(event)
+        return event
+
+    def _account(self, event: Event) -> None:
+        if isinstance(event, Finish):
+            self.finish = event
+            self.usage.cached_tokens = event.cached_tokens
+            self._settle(event.completion_tokens)
+        else:
+            self.usage.completion_tokens += len(event.token_ids)
+            if self.first_token_seconds is None:
+                self.first_token_seconds = self._clock() - self._started
+
+    def _drain(self) -> None:
+        while not self._over:
+            try:
+                self._account(self._generation.next(None))
+            except Cancelled as cancelled:
+                self._settle(cancelled.completion_tokens)
+            except Exception:  # noqa: BLE001 - the answer is given up: how it would have failed is of no use to anyone
+                self._over = True
+
+    def _settle(self, completion_tokens: int) -> None:
+        self.usage.completion_tokens = completion_tokens
+        self._over = True
+
+
+def _cut_to_context(sampling: Sampling, prompt_tokens: int, model: Model) -> Sampling:
+    left = model.context_length - prompt_tokens
+    if left < 1:
+        raise InvalidRequestError(
+            f"The prompt is {prompt_tokens} tokens long, and the model's context of {model.context_length} tokens "
+            "has to hold it and the answer. Shorten `prompt`.",
+            param="prompt",
+        )
+    wanted = sampling.max_tokens
+    return replace(sampling, max_tokens=left if wanted is None else min(wanted, left))
+
+
+__all__ = ["Answer", "Delta", "Gateway", "GenerateRequest", "Usage"]
