@@ -1,0 +1,42 @@
+"""HTTP, and nothing but HTTP: from requests to calls of `gateway`, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from flask_cors import CORS
+
+from app import cli, errors, getdata, ops, telemetry
+from app.contract import TRACE_HEADER
+from app.paths import FoldPaths
+from app.services import EXTENSION
+
+if TYPE_CHECKING:
+    from app.services import Services
+
+_EXPOSED_HEADERS = [TRACE_HEADER, "Retry-After", "WWW-Authenticate"]
+_PREFLIGHT_SECONDS = 600
+
+
+def create_app(services: Services, *, max_body_bytes: int) -> Flask:
+    """The gateway as a WSGI application.
+
+    Args:
+        services: what the views call.
+        max_body_bytes: largest request body; a larger one is answered with 413.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract's examples
+    app.url_map.strict_slashes = False
+    app.extensions[EXTENSION] = services
+    telemetry.install(app)
+    errors.install(app)
+    app.register_blueprint(getdata.blueprint)
+    app.register_blueprint(ops.blueprint)
+    cli.register_commands(app)
+    # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.
+    CORS(app, send_wildcard=True, expose_headers=_EXPOSED_HEADERS, max_age=_PREFLIGHT_SECONDS)
+    app.wsgi_app = FoldPaths(app.wsgi_app)  # type: ignore[method-assign]
+    return app

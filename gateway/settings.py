@@ -112,6 +112,21 @@ class Settings(BaseSettings):
         30.0, gt=0, validation_alias="GATEWAY_READ_TIMEOUT", description="seconds in which a whole request must have arrived"
     )
 
+    runtime_dir: Path | None = Field(
+        None, validation_alias="GATEWAY_RUNTIME_DIR", description="where the gateway's processes meet; set by the master for its workers"
+    )
+
+    @property
+    def engine_flags(self) -> list[str]:
+        """Flags of `vllm serve` for the engine; the operator's come last and win."""
+        demo = ["--dtype", "float32", "--max-num-seqs", "64", "--enforce-eager"] if self.is_demo else []
+        return [*demo, *self.engine_args]
+
+    @property
+    def uses_default_database(self) -> bool:
+        """Whether keys are in the SQLite file that the gateway makes by itself."""
+        return self.database_url == Settings.model_fields["database_url"].default
+
     @property
     def address(self) -> str:
         """What the server binds to, in gunicorn's notation."""

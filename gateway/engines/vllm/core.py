@@ -11,37 +11,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vllm.v1.engine.core import EngineCore, EngineCoreProc
 from vllm.v1.request import RequestStatus
 
 from gateway.engines.vllm.link import Progress
+from gateway.processes import die_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _vllm_run_engine_core = EngineCoreProc.run_engine_core
 _vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
 
 
-def die_with_parent() -> None:
-    """Have the kernel end this process when the thread that started it ends (prctl(2))."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the call above took effect
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def install(folder: Path, progress: Progress) -> None:
     """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
-    EngineCoreProc.run_engine_core = staticmethod(partial(_run_engine_core))
+    EngineCoreProc.run_engine_core = staticmethod(_run_engine_core)
     EngineCoreProc.gateway_abort = _abort
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load

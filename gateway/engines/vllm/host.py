@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
+from gateway.processes import die_with_parent
+from gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +86,8 @@ class Host:
             args._api_process_count, args._api_process_rank = SLOTS, -1  # noqa: SLF001 - as vLLM's own server does
             config = args.create_engine_config()
         except (arguments.EngineArgumentsError, ValueError, OSError) as error:
-            print(f"GATEWAY_MODEL or GATEWAY_ENGINE_ARGS: {_first_line(error)}", file=sys.stderr)  # noqa: T201
+            fault = f"GATEWAY_MODEL or GATEWAY_ENGINE_ARGS: {_first_line(error)}"
+            Progress("failed", progress.since, refused=fault).write(self._folder)
             raise SystemExit(os.EX_CONFIG) from error
         # vLLM asks for `spawn`, which would import everything once more. Nothing here runs a thread of torch's
         # before the fork, which is what makes `fork` safe.
@@ -203,7 +206,8 @@ def _first_line(error: BaseException) -> str:
 
 def main(argv: list[str]) -> NoReturn:
     """Run the host; see the module's text."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    die_with_parent()
+    configure_logging()
     # The terminal's Ctrl-C is for the gateway: it drains first and then sends SIGTERM here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -63,11 +63,18 @@ class Lost:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the host is with an engine."""
+    """How far the host is with an engine.
+
+    Attributes:
+        since: Unix time at which this attempt began.
+        attempt: counts the attempts to load since the last success.
+        refused: why trying again would not help, in one line; the host has ended.
+    """
 
     phase: Phase
     since: float
     attempt: int = 1
+    refused: str | None = None
 
     def write(self, folder: Path) -> None:
         """Publish it; a reader sees the old or the new one, never half of one."""
@@ -83,7 +90,7 @@ class Progress:
         except FileNotFoundError:
             return Progress("starting", time.time())
         phase = found["phase"] if found["phase"] in get_args(Phase) else "starting"
-        return Progress(phase, float(found["since"]), int(found["attempt"]))
+        return Progress(phase, float(found["since"]), int(found["attempt"]), found["refused"])
 
     def status(self) -> EngineStatus:
         """The same in the words of the engine port."""

@@ -1,0 +1,35 @@
+"""Who calls: from the headers of a request to a `Caller`, the typed value that the rest demands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import request
+
+from app.services import services
+from app.telemetry import entry
+
+if TYPE_CHECKING:
+    from gateway.subscriptions import Caller
+
+KEY_HEADER = "Ocp-Apim-Subscription-Key"
+KEY_PARAMETER = "subscription-key"
+# How APIM describes its scheme in a 401.
+CHALLENGE = f'AzureApiManagementKey realm="get-data",name="{KEY_HEADER}",type="header"'
+
+
+def require_caller() -> Caller:
+    """The caller of the current request.
+
+    Raises:
+        AuthenticationError: no key, an unknown one, or one whose subscription may not call.
+        UnavailableError: the key store cannot be reached.
+    """
+    caller = services().subscriptions.verify(_key())
+    entry().subscription = caller.subscription_id
+    return caller
+
+
+def _key() -> str | None:
+    key = request.headers.get(KEY_HEADER)
+    return request.args.get(KEY_PARAMETER) if key is None else key

@@ -1,0 +1,99 @@
+"""A request's body as one JSON object, or an error that says what is wrong with it. Stricter than `json.loads`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from gateway.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_UTF8 = {"utf-8", "utf8"}
+
+
+def json_object() -> dict[str, Any]:
+    """The JSON object in the current request's body.
+
+    Raises:
+        InvalidRequestError: no body, a truncated one, or one that is not a JSON object as RFC 8259 has it.
+        UnsupportedMediaType: the body is not declared as `application/json` in UTF-8.
+        RequestEntityTooLarge: the body is larger than the operator allows.
+    """
+    raw = request.get_data(cache=False)
+    if request.content_length is not None and len(raw) < request.content_length:
+        raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.")
+    if not raw:
+        raise InvalidRequestError('The body is empty. Send a JSON object such as {"prompt": "Tell me about llama2"}.')
+    _check_media_type()
+    return parse_object(raw)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """One JSON object from bytes. Duplicate keys, NaN, Infinity, a byte-order mark and lone surrogates are refused.
+
+    Raises:
+        InvalidRequestError: what is wrong, and where, without the text itself.
+    """
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raise InvalidRequestError("The body starts with a byte-order mark. Send UTF-8 without one.")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"The body is not valid UTF-8 at byte {error.start}.") from None
+    try:
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidRequestError(
+            f"The body is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}.",
+        ) from None
+    except RecursionError:
+        raise InvalidRequestError("The body is nested too deeply.") from None
+    except ValueError:  # a number of thousands of digits
+        raise InvalidRequestError("The body has a number that is too long.") from None
+    if not isinstance(found, dict):
+        raise InvalidRequestError("The body is JSON, but not an object. Send an object with the field `prompt`.")
+    _check_surrogates(text, found)
+    return found
+
+
+def _check_media_type() -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in _UTF8:
+        raise UnsupportedMediaType("Send the body as JSON in UTF-8, with the header Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidRequestError(f"Field {quoted(name)} is there twice. Send each field once.", param=name)
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidRequestError(f"The body has {name.lstrip('-')}, which is not JSON. Send a finite number.")
+
+
+def _check_surrogates(text: str, found: dict[str, Any]) -> None:
+    if "\\u" not in text:  # only an escape can make one: UTF-8 cannot hold it
+        return
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            "The body has half of a surrogate pair (\\ud800 to \\udfff), which is no character. Send both halves.",
+        ) from None
+
+
+def quoted(name: str) -> str:
+    """A field's name as an error may show it: short, and printable."""
+    shown = "".join(character if character.isprintable() else "?" for character in name[:64])
+    return f"`{shown}`"

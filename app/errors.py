@@ -1,0 +1,110 @@
+"""From a failure to an answer: one table of error classes and statuses, proven complete by a test."""
+
+from __future__ import annotations
+
+import math
+
+import structlog
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from app.auth import CHALLENGE
+from app.contract import error_body
+from app.telemetry import CLIENT_CLOSED_REQUEST, entry
+from gateway import errors
+from gateway.engine import Cancelled
+
+STATUS: dict[type[errors.GatewayError], int] = {
+    errors.InvalidRequestError: 400,
+    errors.AuthenticationError: 401,
+    errors.PermissionDeniedError: 403,
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    errors.RateLimitedError: 429,
+    errors.InternalError: 500,
+    errors.UnavailableError: 503,
+    errors.DeadlineExceededError: 504,
+}
+
+# What Werkzeug and Flask raise by themselves, in this API's words: theirs are made for people at a browser.
+_HTTP_MESSAGES = {
+    400: "The request is malformed. Send one JSON object as the body.",
+    404: "There is no such operation. See the list of operations in the documentation, such as POST /Get%20Data.",
+    405: "This operation does not have that method. The header Allow names the methods that it has.",
+    408: "The request did not arrive in time. Send it again.",
+    413: "The body is too large. Shorten the prompt.",
+    414: "The URL is too long. Put data into the body.",
+    431: "The headers are too large. Send fewer or shorter ones.",
+}
+
+log = structlog.get_logger("gateway.request")
+
+
+def install(app: Flask) -> None:
+    """Have every failure of the app answered in the contract's form."""
+    app.register_error_handler(errors.GatewayError, answer)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Cancelled, _answer_cancelled)
+    app.register_error_handler(Exception, _answer_fault)
+
+
+def status_of(error: errors.GatewayError) -> int:
+    """The HTTP status of a failure; a class without one of its own has its nearest ancestor's."""
+    return next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
+
+
+def body_of(error: errors.GatewayError) -> bytes:
+    """The error body of a failure, in the current request."""
+    return error_body(status_of(error), error.message, entry().trace_id)
+
+
+def note(error: errors.GatewayError) -> None:
+    """Put a failure into the request's log line: its class and the operator's detail, not the caller's message."""
+    current = entry()
+    current.status = status_of(error)
+    current.error = type(error).__name__
+    current.detail = error.detail
+
+
+def as_gateway_error(error: Exception) -> errors.GatewayError:
+    """The failure as it may be told; one that nobody foresaw is logged with its stack and told as an internal error."""
+    if isinstance(error, errors.GatewayError):
+        return error
+    log.error("a request failed", trace_id=entry().trace_id, exc_info=_without_values(error))
+    return errors.InternalError(type(error).__name__)
+
+
+def answer(error: errors.GatewayError) -> Response:
+    """The response that tells a failure."""
+    note(error)
+    response = Response(body_of(error), status_of(error), content_type="application/json")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, errors.AuthenticationError):
+        response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+def _answer_http(error: HTTPException) -> Response:
+    current = entry()
+    status = error.code or 500
+    current.error = type(error).__name__
+    own_words = error.description if type(error).description != error.description else None
+    message = _HTTP_MESSAGES.get(status) or own_words or "The request cannot be served."
+    headers = [(name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"}]
+    return Response(error_body(status, message, current.trace_id), status, headers, content_type="application/json")
+
+
+def _answer_cancelled(_: Cancelled) -> Response:
+    current = entry()
+    current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
+    return Response(status=CLIENT_CLOSED_REQUEST)  # nobody is there to read it
+
+
+def _answer_fault(error: Exception) -> Response:
+    return answer(as_gateway_error(error))
+
+
+def _without_values(error: Exception) -> Exception:
+    """The same failure without its text, which may quote a prompt; the stack stays."""
+    return type("Fault", (Exception,), {})(type(error).__name__).with_traceback(error.__traceback__)

@@ -1,0 +1,41 @@
+"""The two Get Data operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint
+
+from app import schemas, streaming
+from app.auth import require_caller
+from app.body import json_object
+from app.paths import GET_DATA, SYSTEM_PROMPT_GET_DATA
+from app.services import services
+
+if TYPE_CHECKING:
+    from flask import Response
+    from marshmallow import Schema
+
+blueprint = Blueprint("getdata", __name__)
+
+_GET_DATA_SCHEMA = schemas.GetDataSchema()
+_SYSTEM_PROMPT_SCHEMA = schemas.SystemPromptGetDataSchema()
+
+
+@blueprint.post(GET_DATA, endpoint="Get Data")
+def get_data() -> Response:
+    """Answer a prompt."""
+    return _generate(_GET_DATA_SCHEMA)
+
+
+@blueprint.post(SYSTEM_PROMPT_GET_DATA, endpoint="System Prompt Get Data")
+def system_prompt_get_data() -> Response:
+    """Answer a prompt under a system prompt."""
+    return _generate(_SYSTEM_PROMPT_SCHEMA)
+
+
+def _generate(schema: Schema) -> Response:
+    caller = require_caller()
+    wanted = schemas.load(schema, json_object())
+    answer = services().gateway.generate(caller, wanted.generate)
+    return streaming.respond(answer, stream=wanted.stream)

@@ -1,0 +1,38 @@
+"""What an orchestrator asks: is the process alive, and would a prompt be answered?"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, jsonify
+
+from app.services import services
+from app.telemetry import entry
+
+blueprint = Blueprint("ops", __name__, url_prefix="/health")
+
+
+@blueprint.get("/live")
+def live() -> Response:
+    """200 as long as the process answers, from before the model is loaded."""
+    return jsonify(status="live")
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """200 when a prompt would be answered; before that 503 and how far loading is."""
+    status = services().gateway.engine.status()
+    progress = {"phase": status.phase, "step": status.step, "steps": status.steps}
+    if status.ready:
+        return jsonify(status="ready", **progress)
+    message = f"The model is not ready: {status.phase}, step {status.step} of {status.steps}, {status.elapsed:.0f} s."
+    response = jsonify(
+        code=HTTPStatus.SERVICE_UNAVAILABLE,
+        message=message,
+        traceId=entry().trace_id,
+        elapsedSeconds=round(status.elapsed, 1),
+        **progress,
+    )
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    response.headers["Retry-After"] = str(status.retry_after)
+    return response

@@ -1,0 +1,220 @@
+"""The bodies of the two Get Data operations: from JSON to the gateway's types. No loose dict goes beyond this module."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow.validate import OneOf, Range
+
+from app.body import quoted
+from gateway.engine import Message, Sampling
+from gateway.errors import InvalidRequestError
+from gateway.service import GenerateRequest
+
+_LONGEST_STOP = 4
+_SMALLEST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class GetDataRequest:
+    """A Get Data body: what to generate, and whether the caller wants a stream."""
+
+    generate: GenerateRequest
+    stream: bool
+
+
+class Number(fields.Float):
+    """A JSON number: not a string with digits in it, and not `true`."""
+
+    default_error_messages: ClassVar = {"invalid": "should be a number"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Integer(fields.Integer):
+    """A JSON number without a fraction."""
+
+    default_error_messages: ClassVar = {"invalid": "should be an integer"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Boolean(fields.Boolean):
+    """`true` or `false`: not `1`, and not "yes"."""
+
+    default_error_messages: ClassVar = {"invalid": "should be true or false"}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Text(fields.String):
+    """A JSON string."""
+
+    default_error_messages: ClassVar = {"invalid": "should be a string"}
+
+
+class Stop(fields.Field[tuple[str, ...]]):
+    """A string, or a list of up to four."""
+
+    default_error_messages: ClassVar = {
+        "invalid": f"should be a string or a list of up to {_LONGEST_STOP} strings, none of them empty",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        del attr, data, kwargs
+        stops = [value] if isinstance(value, str) else value
+        if not isinstance(stops, list) or len(stops) > _LONGEST_STOP:
+            raise self.make_error("invalid")
+        if not all(isinstance(stop, str) and stop for stop in stops):
+            raise self.make_error("invalid")
+        return tuple(stops)
+
+
+class JsonSchemaFormat(Schema):
+    """`json_schema` of a `response_format`, as OpenAI has it."""
+
+    class Meta:
+        unknown = RAISE
+
+    name = Text(load_default="answer")
+    description = Text()
+    schema = fields.Dict(keys=fields.String(), required=True)
+    strict = Boolean()
+
+
+class ResponseFormat(Schema):
+    """`response_format`, as OpenAI has it. Loads to the JSON Schema that the answer must fit, or None for text."""
+
+    class Meta:
+        unknown = RAISE
+
+    type = Text(required=True, validate=OneOf(["text", "json_object", "json_schema"]))
+    json_schema = fields.Nested(JsonSchemaFormat)
+
+    @post_load
+    def _to_schema(self, data: dict[str, Any], **_: Any) -> dict[str, Any] | None:
+        match data:
+            case {"type": "json_schema", "json_schema": {"schema": schema}}:
+                return dict(schema)
+            case {"type": "json_schema"}:
+                raise ValidationError("is required with the type `json_schema`", "json_schema")
+            case {"type": "json_object"}:
+                return {"type": "object"}
+            case _:
+                return None
+
+
+class GetDataSchema(Schema):
+    """The body of Get Data."""
+
+    class Meta:
+        unknown = RAISE
+
+    prompt = Text(required=True, metadata={"description": "the user's message"})
+    temperature = Number(validate=Range(0, 2), metadata={"description": "0 is greedy"})
+    top_p = Number(validate=Range(0, 1, min_inclusive=False), metadata={"description": "nucleus sampling"})
+    top_k = Integer(validate=Range(min=-1), metadata={"description": "how many of the likeliest tokens; -1 for all"})
+    max_tokens = Integer(validate=Range(min=1), metadata={"description": "most tokens to generate"})
+    stop = Stop(metadata={"description": "texts at which the answer ends"})
+    seed = Integer(
+        validate=Range(_SMALLEST_SEED, _LARGEST_SEED),
+        metadata={"description": "the same seed, prompt and model give the same text"},
+    )
+    frequency_penalty = Number(validate=Range(-2, 2))
+    presence_penalty = Number(validate=Range(-2, 2))
+    response_format = fields.Nested(ResponseFormat, metadata={"description": "structured output"})
+    model = Text(metadata={"description": "which served model or adapter"})
+    stream = Boolean(load_default=False, metadata={"description": "answer with server-sent events"})
+
+    @validates_schema
+    def _check(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["prompt"].strip():
+            raise ValidationError("should not be blank", "prompt")
+        if data.get("top_k") == 0:
+            raise ValidationError("should be -1, or at least 1", "top_k")
+
+    @post_load
+    def _to_request(self, data: dict[str, Any], **_: Any) -> GetDataRequest:
+        prompt, system = data.pop("prompt"), data.pop("system_prompt", "")
+        stream, model = data.pop("stream"), data.pop("model", None)
+        messages = (Message("user", prompt),)
+        if system.strip():
+            messages = (Message("system", system), *messages)
+        sampling = Sampling(json_schema=data.pop("response_format", None), **data)
+        return GetDataRequest(GenerateRequest(messages, sampling, model), stream)
+
+
+class SystemPromptGetDataSchema(GetDataSchema):
+    """The body of System Prompt Get Data."""
+
+    system_prompt = Text(data_key="system prompt", metadata={"description": "the system message"})
+
+    @pre_load
+    def _one_spelling(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if "system_prompt" not in data:
+            return data
+        if "system prompt" in data:
+            raise ValidationError("is the same field as `system prompt`: send one of them", "system_prompt")
+        return {("system prompt" if name == "system_prompt" else name): value for name, value in data.items()}
+
+
+def load(schema: Schema, body: dict[str, Any]) -> GetDataRequest:
+    """The request that a body makes.
+
+    Raises:
+        InvalidRequestError: the first field at fault, named.
+    """
+    try:
+        request: GetDataRequest = schema.load(body)
+    except ValidationError as error:
+        path, text = _first_fault(error.messages)
+        raise InvalidRequestError(_explain(schema, path, text), param=path) from None
+    return request
+
+
+def _first_fault(messages: Any) -> tuple[str, str]:
+    path: list[str] = []
+    while isinstance(messages, dict):
+        name, messages = next(iter(messages.items()))
+        path.append(str(name))
+    return ".".join(path), str(messages[0] if isinstance(messages, list) else messages)
+
+
+def _explain(schema: Schema, path: str, text: str) -> str:
+    if text != "Unknown field.":
+        return f"Field {quoted(path)} {_lower(text)}."
+    known = [field.data_key or name for name, field in schema.fields.items()]
+    if path in {"system prompt", "system_prompt"}:
+        return "Field `system prompt` belongs to the operation System Prompt Get Data: call POST /System%20Prompt%20Get%20Data."
+    close = difflib.get_close_matches(path, known, n=1)
+    hint = f"Did you mean `{close[0]}`?" if close else f"Known fields are: {', '.join(known)}."
+    return f"Field {quoted(path)} is not known. {hint}"
+
+
+_MARSHMALLOW_WORDS = {
+    "Missing data for required field.": "is required",
+    "Field may not be null.": "should not be null: leave it out for the default",
+    "Not a valid mapping type.": "should be an object",
+    "Invalid input type.": "should be an object",
+}
+
+
+def _lower(text: str) -> str:
+    if text in _MARSHMALLOW_WORDS:
+        return _MARSHMALLOW_WORDS[text]
+    text = text.rstrip(".").replace("Must be", "should be")
+    return text[0].lower() + text[1:]
+
+

@@ -1,0 +1,29 @@
+"""What the views and commands work with, put together once in `wsgi.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import current_app
+
+if TYPE_CHECKING:
+    from gateway.products import Products
+    from gateway.service import Gateway
+    from gateway.subscriptions import Subscriptions
+
+EXTENSION = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the product that HTTP and the shell give access to."""
+
+    gateway: Gateway
+    subscriptions: Subscriptions
+    products: Products
+
+
+def services() -> Services:
+    """The services of the running app. Looked up in a view or command only, and passed on from there."""
+    return cast("Services", current_app.extensions[EXTENSION])

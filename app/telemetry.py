@@ -1,0 +1,98 @@
+"""One trace id and one log line for each request. Neither a key nor any content goes into either."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import structlog
+from flask import Flask, g, request
+
+from app.contract import TRACE_HEADER, trace_id_from
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from gateway.service import Answer
+
+# nginx's code for a caller that hung up before its answer was whole. Only ever logged.
+CLIENT_CLOSED_REQUEST = 499
+
+log = structlog.get_logger("gateway.request")
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the log line of a request will say.
+
+    Attributes:
+        trace_id: 32 hex digits.
+        operation: the endpoint's name, never the path: a path may hold anything.
+        status: of the answer; 499 for a caller that hung up, 5xx for a stream that broke after its 200.
+        answer: what was generated for it, for its usage and times.
+        error: the class of the failure.
+        detail: what the operator may know of the failure and the caller may not.
+    """
+
+    trace_id: str
+    operation: str | None
+    started: float = field(default_factory=time.monotonic)
+    subscription: str | None = None
+    status: int | None = None
+    stream: bool = False
+    answer: Answer | None = None
+    error: str | None = None
+    detail: str | None = None
+
+    def write(self) -> None:
+        """Log it."""
+        fields: dict[str, object] = {
+            "subscription": self.subscription,
+            "operation": self.operation,
+            "status": self.status,
+            "duration_ms": _milliseconds(time.monotonic() - self.started),
+        }
+        if self.answer is not None:
+            usage = self.answer.usage
+            fields |= {
+                "model": self.answer.model.name,
+                "stream": self.stream,
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "finish_reason": self.answer.finish.reason if self.answer.finish else None,
+                "time_to_first_token_ms": _milliseconds(self.answer.first_token_seconds),
+            }
+        if self.error is not None:
+            fields |= {"error": self.error, "detail": self.detail}
+        log.info("request", trace_id=self.trace_id, **fields)
+
+
+def entry() -> Entry:
+    """The log line of the current request, to be filled in."""
+    return cast("Entry", g.entry)
+
+
+def install(app: Flask) -> None:
+    """Begin an entry with each request, and write it when the last byte is out."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.entry = Entry(trace_id_from(request.headers.get("traceparent")), request.endpoint)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(trace_id=g.entry.trace_id)
+
+
+def _end(response: Response) -> Response:
+    current = entry()
+    response.headers[TRACE_HEADER] = current.trace_id
+    if current.status is None:
+        current.status = response.status_code
+    response.call_on_close(current.write)
+    return response
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)

@@ -1,0 +1,98 @@
+"""gunicorn's settings: who starts whom, and in which order things end (docs/decisions/0001-process-model.md).
+
+    gunicorn -c deploy/gunicorn.conf.py wsgi:app
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from deploy.console import Console
+from deploy.worker import GatewayWorker
+from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
+from gateway.settings import SettingsError, load_settings
+from gateway.telemetry import configure_logging
+
+try:
+    settings = load_settings()
+except SettingsError as error:
+    sys.stderr.write("\n".join(error.faults) + "\n")
+    sys.exit(os.EX_CONFIG)
+
+bind = settings.address
+workers = settings.workers
+threads = settings.threads
+worker_class = "deploy.worker.GatewayWorker"
+worker_connections = settings.threads + 1000
+logger_class = "deploy.logger.GatewayLogger"
+graceful_timeout = settings.drain_timeout
+timeout = 120  # seconds without a heartbeat of a worker's main thread, which never waits for a request
+keepalive = 30
+backlog = 2048
+control_socket_disable = True
+proc_name = "get-data-gateway"
+
+GatewayWorker.read_timeout = settings.read_timeout
+GatewayWorker.max_body_bytes = settings.max_body_bytes
+
+_host: EngineHost | None = None
+_console: Console | None = None
+_exit_status = 0
+
+
+def on_starting(server: Any) -> None:
+    """In the master, before anything else: the private folder, the key store, the engine host."""
+    global _host, _console  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
+    configure_logging()
+    set_engine_environment()
+    folder = Path(tempfile.mkdtemp(prefix="gateway-"))
+    os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
+    _console = Console(settings, folder)
+    _console.prepare_store()
+
+    def refused(fault: str) -> None:
+        global _exit_status  # noqa: PLW0603
+        _exit_status = os.EX_CONFIG
+        sys.stderr.write(fault + "\n")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    _host = EngineHost(folder, settings.model, settings.engine_flags, refused)
+    _host.start()
+
+
+def when_ready(server: Any) -> None:
+    """In the master, once it listens."""
+    # gunicorn takes Ctrl-C as "drop everything". Here the first one drains, like SIGTERM; a second one does not wait.
+    pressed = iter([signal.SIGTERM])
+    signal.signal(signal.SIGINT, lambda _number, frame: server.signal(next(pressed, signal.SIGQUIT), frame))
+    if _console is not None:
+        _console.start(server.LISTENERS[0].sock)
+
+
+def post_worker_init(worker: Any) -> None:
+    """In a worker, once it has loaded the app: only now is the engine attached, so that the port answers first."""
+    worker.wsgi.extensions["gateway"].gateway.engine.start()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """In a worker that ends."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["gateway"].gateway.engine.stop()
+
+
+def on_exit(server: Any) -> None:
+    """In the master, after the workers have drained and ended."""
+    if _host is not None:
+        _host.stop()
+    shutil.rmtree(os.environ["GATEWAY_RUNTIME_DIR"], ignore_errors=True)
+    if _exit_status:
+        sys.exit(_exit_status)

@@ -1,0 +1,85 @@
+"""Starts the engine host and starts it again when it dies. Runs in gunicorn's master; does not import vLLM."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from gateway.engines.vllm.link import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_STOP_SECONDS = 10.0
+_RESTART_SECONDS = 1.0
+
+# What vLLM reads from the environment and no flag sets; the operator's own value wins.
+_ENVIRONMENT = {
+    # On a CPU this keeps the model in EngineCore itself: one process fewer, and both cores for it.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CONFIGURE_LOGGING": "0",  # its records go through the gateway's own logging
+    "VLLM_NO_USAGE_STATS": "1",  # nothing about a gateway's use is for others to know
+    "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def set_engine_environment() -> None:
+    """Give vLLM its settings, in this process and in those that it starts."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+class EngineHost:
+    """The engine host as a child of this process.
+
+    Args:
+        folder: a private folder where host and workers meet.
+        model: a folder or a Hugging Face id.
+        flags: engine flags of `vllm serve`.
+        refused: called with one line when vLLM refuses model or flags, so that a restart would not help.
+    """
+
+    def __init__(self, folder: Path, model: str, flags: Sequence[str], refused: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._command = [sys.executable, "-m", f"{__package__}.host", str(folder), model, *flags]
+        self._refused = refused
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        # The kernel ends the host with the thread that started it (`die_with_parent`), so this one lives on.
+        self._thread = threading.Thread(target=self._keep_running, name="engine-host", daemon=True)
+
+    def start(self) -> None:
+        """Start the host, and keep one running until `stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the host, and the engine with it."""
+        self._stopping.set()
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            self._thread.join(_STOP_SECONDS)
+            if self._thread.is_alive():
+                process.kill()
+                self._thread.join(_STOP_SECONDS)
+
+    def _keep_running(self) -> None:
+        log = logging.getLogger("gateway.engine")
+        while not self._stopping.is_set():
+            # A session of its own: the terminal's Ctrl-C is for the gateway, which drains before the engine goes.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+            self._process.wait()
+            refused = Progress.read(self._folder).refused
+            if refused is not None:
+                self._refused(refused)
+                return
+            if not self._stopping.wait(_RESTART_SECONDS):
+                log.error("the engine host died; another one is started")
