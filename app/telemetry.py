@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.
 CLIENT_CLOSED_REQUEST = 499
 
+# An orchestrator asks these every few seconds: their lines would bury the others.
+PROBES = frozenset({"live", "ready"})
+
 log = structlog.get_logger("gateway.request")
 
 
@@ -65,7 +68,8 @@ class Entry:
             }
         if self.error is not None:
             fields |= {"error": self.error, "detail": self.detail}
-        log.info("request", trace_id=self.trace_id, **fields)
+        write = log.debug if self.operation in PROBES else log.info
+        write("request", trace_id=self.trace_id, **fields)
 
 
 def entry() -> Entry:
@@ -80,9 +84,13 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.entry = Entry(trace_id_from(request.headers.get("traceparent")), request.endpoint)
+    g.entry = Entry(trace_id_from(request.headers.get("traceparent")), _operation())
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(trace_id=g.entry.trace_id)
+
+
+def _operation() -> str | None:
+    return request.endpoint.rpartition(".")[2] if request.endpoint else None
 
 
 def _end(response: Response) -> Response:

@@ -50,9 +50,14 @@ class Console:
 
     def _follow(self, listener: socket.socket) -> None:
         started, shown = time.monotonic(), ""
-        while not _answers_ready(listener):
+        while True:
+            if listener.fileno() < 0:  # the gateway is stopping
+                return
             phase = Progress.read(self._folder).phase
-            phase = "attaching" if phase == "ready" else phase
+            if phase == "ready":  # the host is; are the workers?
+                if _answers_ready(listener):
+                    break
+                phase = "attaching"
             if phase != shown:
                 shown = phase
                 sys.stderr.write(f"[{time.monotonic() - started:5.1f} s] {_WORDS[phase]} …\n")
@@ -90,14 +95,14 @@ def _url(listener: socket.socket) -> str:
 
 def _answers_ready(listener: socket.socket) -> bool:
     """Whether `GET /health/ready` says 200, asked the way a caller would."""
-    address = listener.getsockname()
-    if listener.family != socket.AF_UNIX and address[0] in {"0.0.0.0", "::"}:  # noqa: S104
-        address = ("127.0.0.1" if listener.family == socket.AF_INET else "::1", *address[1:])
     try:
+        address = listener.getsockname()
+        if listener.family != socket.AF_UNIX and address[0] in {"0.0.0.0", "::"}:  # noqa: S104
+            address = ("127.0.0.1" if listener.family == socket.AF_INET else "::1", *address[1:])
         with socket.socket(listener.family, socket.SOCK_STREAM) as sock:
             sock.settimeout(5)
             sock.connect(address)
             sock.sendall(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return sock.recv(64).startswith(b"HTTP/1.1 200")
+            return sock.makefile("rb").read().startswith(b"HTTP/1.1 200")
     except OSError:
         return False

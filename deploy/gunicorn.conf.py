@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ threads = settings.threads
 worker_class = "deploy.worker.GatewayWorker"
 worker_connections = settings.threads + 1000
 logger_class = "deploy.logger.GatewayLogger"
-graceful_timeout = settings.drain_timeout
+graceful_timeout = math.ceil(settings.drain_timeout)  # gunicorn takes whole seconds
 timeout = 120  # seconds without a heartbeat of a worker's main thread, which never waits for a request
 keepalive = 30
 backlog = 2048
@@ -84,9 +85,11 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """In a worker that ends."""
-    app = getattr(worker, "wsgi", None)
-    if app is not None:
-        app.extensions["gateway"].gateway.engine.stop()
+    if worker.booted:
+        worker.wsgi.extensions["gateway"].gateway.engine.stop()
+        sys.stderr.flush()
+        # Nothing is left to do, and the end of a Python process with torch in it takes seconds.
+        os._exit(0)
 
 
 def on_exit(server: Any) -> None:

@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "get-data-demo"
 DEMO_SECOND_NAME = "meta/llama2-70b"
+# float32: no CPU has fast narrower arithmetic without AMX. 1 GiB of KV cache holds 40 answers of full length.
+_DEMO_FLAGS = ["--dtype=float32", "--enforce-eager", "--max-num-seqs=64", "--kv-cache-memory-bytes=1G"]
 
 _HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
@@ -119,7 +121,7 @@ class Settings(BaseSettings):
     @property
     def engine_flags(self) -> list[str]:
         """Flags of `vllm serve` for the engine; the operator's come last and win."""
-        demo = ["--dtype", "float32", "--max-num-seqs", "64", "--enforce-eager"] if self.is_demo else []
+        demo = _DEMO_FLAGS if self.is_demo else []
         return [*demo, *self.engine_args]
 
     @property

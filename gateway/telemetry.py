@@ -16,6 +16,9 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
+# Libraries that tell at INFO what only their own authors want to know.
+_TALKATIVE = ("alembic", "vllm", "transformers", "httpx")
+
 _NAMED_KEY = re.compile(
     r"(?i)((?:subscription-key|api-key|authorization)['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)[^\s'\"&,;]+",
 )
@@ -48,6 +51,8 @@ def configure_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _renderers(*, terminal: bool) -> list[Processor]:

@@ -195,6 +195,9 @@ def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_E
         yield _Engine(manager, addresses, config)
     finally:
         if manager is not None:
+            # It holds nothing that is to be saved, and the end of a Python process with torch in it takes seconds.
+            for process in manager.processes:
+                process.kill()
             manager.shutdown(timeout=1.0)
         for path in folder.glob("*-*-*"):
             path.unlink(missing_ok=True)
@@ -212,7 +215,11 @@ def main(argv: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder, model, *flags = argv
-    Host(Path(folder), model, flags).run()
+    try:
+        Host(Path(folder), model, flags).run()
+    except SystemExit as end:
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)  # likewise: see `_engine`
 
 
 if __name__ == "__main__":
