@@ -1,0 +1,21 @@
+"""The operator's commands: `flask subscriptions …` and `flask products …`.
+
+Each takes its services from the app when it runs, and hands on what it needs of them. None of them loads the
+engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.cli.products import products
+from app.cli.subscriptions import subscriptions
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def register_commands(app: Flask) -> None:
+    """Adds the groups to `app`'s command line; they expect `app.extensions["gateway"]` to be `Services`."""
+    app.cli.add_command(subscriptions)
+    app.cli.add_command(products)

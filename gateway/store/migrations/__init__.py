@@ -1,0 +1,1 @@
+"""Alembic's migrations, run by `gateway.store.schema`. Once released, one is never edited, only followed."""

@@ -1,0 +1,104 @@
+"""The open store: transactions that read, transactions that write, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.store.engines import for_writing, make_engine, parse_url
+from gateway.store.faults import translate
+from gateway.store.schema import upgrade
+from gateway.store.tables import products
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+
+class Store:
+    """A database whose tables are up to date. Any thread may use it, and so may a forked child."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = for_writing(engine)
+        _stores.add(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and changes nothing.
+
+        Raises:
+            UnavailableError: the database cannot be reached, is locked, or is out of order.
+        """
+        with _translated(self._engine), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that may change the database; it is undone where the block raises.
+
+        Raises:
+            UnavailableError: the database cannot be reached, stays locked, is full or out of order.
+            ConstraintError: the change collides with what is stored.
+        """
+        with _translated(self._engine), self._writer.begin() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Raises UnavailableError unless the database answers with its tables in place: for readiness."""
+        with self.reading() as connection:
+            connection.execute(select(products.c.id).limit(1))
+
+    def close(self) -> None:
+        """Gives the idle connections back. Using the store again opens new ones."""
+        self._engine.dispose()
+
+    def forget_connections(self) -> None:
+        """Lets go of the parent's connections in a forked child, without closing them under the parent."""
+        self._engine.dispose(close=False)
+
+
+def open_store(url: str, *, patience: float = 1.5) -> Store:
+    """The store at `url`, with its folder, file and tables made or brought up to date.
+
+    Safe in several processes at once.
+
+    Args:
+        url: a SQLAlchemy URL of a SQLite file or of PostgreSQL.
+        patience: seconds that a request waits for a lock or for a free connection.
+
+    Raises:
+        StoreError: the operator has to change something: the URL, the driver, the version.
+        UnavailableError: the database cannot be reached now.
+    """
+    parsed = parse_url(url)
+    engine = make_engine(parsed, patience=patience)
+    with _translated(engine):
+        upgrade(parsed)
+    return Store(engine)
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        raise translate(error) from error
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in _stores:
+        store.forget_connections()
+
+
+# Two processes that speak over one inherited connection would read each other's answers.
+os.register_at_fork(after_in_child=_after_fork)

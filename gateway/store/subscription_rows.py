@@ -1,0 +1,80 @@
+"""The statements on subscriptions and keys: rows in an open transaction.
+
+`gateway.subscriptions` knows what they mean. Keys come here as digests only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from gateway.store.product_rows import PRODUCT_COLUMNS
+from gateway.store.tables import keys, products, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+# Built once: this one runs at every request. Each join goes over a primary key.
+_BY_DIGEST = (
+    select(keys.c.slot, *subscriptions.c, *PRODUCT_COLUMNS)
+    .select_from(
+        keys.join(subscriptions, subscriptions.c.id == keys.c.subscription_id).outerjoin(
+            products, products.c.id == subscriptions.c.product_id
+        )
+    )
+    .where(keys.c.digest == bindparam("wanted"))
+)
+
+
+def find_by_digest(connection: Connection, digest: bytes) -> Row[Any] | None:
+    """The subscription with this key, the key's slot and the product's columns (all None without one)."""
+    return connection.execute(_BY_DIGEST, {"wanted": digest}).one_or_none()
+
+
+def find(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any] | None:
+    """The subscription's row, or None; `lock` keeps other writers off it until the transaction ends."""
+    statement = select(subscriptions).where(subscriptions.c.id == sid)
+    return connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def find_all(connection: Connection) -> Sequence[Row[Any]]:
+    """Every subscription's row, the oldest first."""
+    statement = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
+    return connection.execute(statement).all()
+
+
+def add(connection: Connection, values: Mapping[str, object], digests: Mapping[str, bytes]) -> None:
+    """A new subscription with its keys' digests by slot.
+
+    Raises ConstraintError (from the transaction) where the id or a key is taken, or no such product exists.
+    """
+    connection.execute(insert(subscriptions).values(values))
+    rows = [
+        {"subscription_id": values["id"], "slot": slot, "digest": digest} for slot, digest in digests.items()
+    ]
+    connection.execute(insert(keys), rows)
+
+
+def change(connection: Connection, sid: str, values: Mapping[str, object]) -> None:
+    """New values for some columns of a subscription."""
+    connection.execute(update(subscriptions).where(subscriptions.c.id == sid).values(values))
+
+
+def replace_key(connection: Connection, sid: str, slot: str, digest: bytes) -> bool:
+    """Puts another key into a slot; False where there is no such subscription. Raises ConstraintError."""
+    statement = update(keys).where(keys.c.subscription_id == sid, keys.c.slot == slot).values(digest=digest)
+    return connection.execute(statement).rowcount == 1
+
+
+def digest_in(connection: Connection, sid: str, slot: str) -> bytes | None:
+    """The digest of the key in a subscription's slot."""
+    statement = select(keys.c.digest).where(keys.c.subscription_id == sid, keys.c.slot == slot)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def is_taken(connection: Connection, digests: Collection[bytes]) -> bool:
+    """Whether any subscription has a key with one of these digests."""
+    return connection.execute(select(keys.c.slot).where(keys.c.digest.in_(digests))).first() is not None

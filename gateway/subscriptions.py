@@ -1,0 +1,417 @@
+"""Subscriptions: who may call. Issues their two keys, verifies them, replaces them; keeps states and dates.
+
+Only digests of keys are kept, and a key is in no repr: `Issued`, `regenerate` and `ensure_dev` are the only
+places where one comes out. Nothing is cached, so that every change counts at once in every process. Knows
+nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, MissingKeyError, NotFoundError
+from gateway.keys import is_well_formed, new_key
+from gateway.products import ALL_PRODUCTS, Product, check_id, checked_name, product_from, unknown_product
+from gateway.store import ConstraintError, product_rows, subscription_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Row
+
+    from gateway.keys import KeyHasher
+    from gateway.store import Store
+
+DEV = "dev"
+"""The subscription of the embedded default; no other one gets this id from its name."""
+
+DEV_PRODUCT = "unlimited"
+
+KeySlot = Literal["primary", "secondary"]
+
+_TRIES = 5
+_LONGEST_SLUG = 60
+
+
+class State(StrEnum):
+    """A subscription's state, as in Azure API Management; only an active one may call."""
+
+    SUBMITTED = "submitted"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.SUBMITTED: frozenset({State.ACTIVE, State.REJECTED, State.CANCELLED}),
+    State.ACTIVE: frozenset({State.SUSPENDED, State.CANCELLED, State.EXPIRED}),
+    State.SUSPENDED: frozenset({State.ACTIVE, State.CANCELLED, State.EXPIRED}),
+    State.EXPIRED: frozenset({State.ACTIVE, State.CANCELLED}),
+    State.REJECTED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""From each state to those that may follow it. Staying in a state is always allowed and changes nothing."""
+
+_ENDED = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What may be told of a subscription; all moments are aware, in UTC.
+
+    Attributes:
+        id: the path-safe identifier.
+        name: for display.
+        product: the product's id; None is the scope of all products.
+        state: an active one whose expiration date has passed is expired.
+        created_at: when it was made.
+        starts_at: from when it may call; None until it is first activated.
+        expires_at: from when it may no longer call.
+        ended_at: when it was cancelled or rejected, or expired.
+    """
+
+    id: str
+    name: str
+    product: str | None
+    state: State
+    created_at: datetime
+    starts_at: datetime | None
+    expires_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new subscription with its two keys, which nothing can show a second time."""
+
+    subscription: Subscription
+    primary_key: str = field(repr=False)
+    secondary_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request: an active subscription, its product with the limits, and which key was used."""
+
+    subscription_id: str
+    name: str
+    product: Product
+    key: KeySlot
+
+
+def utc_now() -> datetime:
+    """The moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Subscriptions:
+    """The subscriptions in a store. Every method may raise UnavailableError.
+
+    Args:
+        store: where they are kept.
+        hasher: turns keys into what is kept of them.
+        clock: the moment, aware.
+    """
+
+    def __init__(self, store: Store, hasher: KeyHasher, clock: Callable[[], datetime] = utc_now) -> None:
+        self._store = store
+        self._hasher = hasher
+        self._clock = clock
+
+    def verify(self, key: str | None) -> Caller:
+        """Who has this key.
+
+        Raises:
+            MissingKeyError: no key came, or an empty one.
+            InvalidKeyError: nobody has it, or its subscription may not call now; `detail` says which.
+        """
+        if not key:
+            raise MissingKeyError
+        if not is_well_formed(key):
+            raise InvalidKeyError("the key is not 32 lower-case hex digits")
+        with self._store.reading() as connection:
+            row = subscription_rows.find_by_digest(connection, self._hasher.digest(key))
+        if row is None:
+            raise InvalidKeyError("no subscription has this key")
+        now = self._clock()
+        state = _state(row, now)
+        if state is not State.ACTIVE:
+            raise InvalidKeyError(f"subscription {row.id} is {state}")
+        if row.starts_at is not None and now < row.starts_at:
+            raise InvalidKeyError(f"subscription {row.id} starts at {row.starts_at.isoformat()}")
+        product = ALL_PRODUCTS if row.product_id is None else product_from(row)
+        return Caller(row.id, row.name, product, row.slot)
+
+    def list(self) -> Sequence[Subscription]:
+        """Every subscription, the oldest first."""
+        with self._store.reading() as connection:
+            rows = subscription_rows.find_all(connection)
+        now = self._clock()
+        return [_subscription(row, now) for row in rows]
+
+    def get(self, sid: str) -> Subscription:
+        """One subscription. Raises NotFoundError."""
+        with self._store.reading() as connection:
+            row = subscription_rows.find(connection, sid)
+        if row is None:
+            raise _unknown(sid)
+        return _subscription(row, self._clock())
+
+    def create(  # noqa: PLR0913 - the fields of a subscription, all but two with a default
+        self,
+        name: str,
+        product: str | None,
+        *,
+        sid: str | None = None,
+        state: State = State.ACTIVE,
+        primary_key: str | None = None,
+        secondary_key: str | None = None,
+        starts_at: datetime | None = None,
+        expires_at: datetime | None = None,
+    ) -> Issued:
+        """A new subscription.
+
+        Args:
+            name: for display, 1 to 100 characters; two subscriptions may share one.
+            product: its id; None is the scope of all products.
+            sid: its id; made from the name where absent.
+            state: any.
+            primary_key: 32 lower-case hex digits; random where absent.
+            secondary_key: the same.
+            starts_at: from when it may call; now where absent and active.
+            expires_at: from when it may no longer call.
+
+        Raises:
+            InvalidRequestError: an argument is at fault, or there is no such product.
+            ConflictError: the id or a key is taken.
+        """
+        if sid is not None:
+            check_id(sid, "subscription")
+        state, now = State(state), self._clock()
+        values = {
+            "name": checked_name(name),
+            "product_id": product,
+            "state": state.value,
+            "created_at": now,
+            "starts_at": starts_at or (now if state is State.ACTIVE else None),
+            "expires_at": expires_at,
+            "ended_at": now if state in _ENDED else None,
+        }
+        _check_dates(starts_at, expires_at)
+        primary, secondary = _checked_key(primary_key, "primary"), _checked_key(secondary_key, "secondary")
+        if primary == secondary:
+            raise InvalidRequestError("The two keys of a subscription should differ.", param="secondaryKey")
+        for candidate in [sid] if sid is not None else _ids_for(name):
+            row = {"id": candidate, **values}
+            try:
+                with self._store.writing() as connection:
+                    subscription_rows.add(connection, row, self._digests(primary, secondary))
+            except ConstraintError:
+                self._explain(product, primary, secondary)
+            else:
+                return Issued(self.get(candidate), primary, secondary)
+        raise ConflictError(f"The subscription id {sid or candidate!r} is taken. Choose another.")
+
+    def ensure_dev(self, key: str | None) -> str | None:
+        """Sees to it that there is a subscription `dev`, also with several processes starting at once.
+
+        Args:
+            key: the primary key that it shall have; None leaves the keys that it has, or makes random ones.
+
+        Returns:
+            The random primary key, from the one call that made it; else None. It is shown this once.
+
+        Raises:
+            InvalidRequestError: `key` is not 32 lower-case hex digits.
+            ConflictError: another subscription has `key`, or it is dev's secondary key.
+        """
+        wanted = _checked_key(key, "primary")
+        for _ in range(_TRIES):
+            try:
+                made = self._make_or_update_dev(wanted, update=key is not None)
+            except ConstraintError:
+                # Another host made `dev` just now: look again. Or the key is taken: that will not change.
+                self._explain_dev(wanted)
+            else:
+                return wanted if made and key is None else None
+        raise ConflictError(f"Subscription '{DEV}' cannot be made: is there a product '{DEV_PRODUCT}'?")
+
+    def set_state(self, sid: str, state: State) -> Subscription:
+        """Moves a subscription to another state.
+
+        Raises:
+            NotFoundError: there is no such subscription.
+            ConflictError: `TRANSITIONS` has no way there, or it would be active past its expiration date.
+        """
+        now = self._clock()
+        with self._store.writing() as connection:
+            row = subscription_rows.find(connection, sid, lock=True)
+            if row is None:
+                raise _unknown(sid)
+            current = _state(row, now)
+            if current is not state:
+                _check_transition(row, current, state, now)
+                changes = {
+                    "state": state.value,
+                    "starts_at": row.starts_at or (now if state is State.ACTIVE else None),
+                    "ended_at": now if state in _ENDED else None,
+                }
+                subscription_rows.change(connection, sid, changes)
+        return self.get(sid)
+
+    def activate(self, sid: str) -> Subscription:
+        """Lets a submitted, suspended or expired subscription call; raises as `set_state`."""
+        return self.set_state(sid, State.ACTIVE)
+
+    def suspend(self, sid: str) -> Subscription:
+        """Keeps a subscription from calling until it is activated again; raises as `set_state`."""
+        return self.set_state(sid, State.SUSPENDED)
+
+    def cancel(self, sid: str) -> Subscription:
+        """Ends a subscription for good; raises as `set_state`."""
+        return self.set_state(sid, State.CANCELLED)
+
+    def set_dates(self, sid: str, *, starts_at: datetime | None, expires_at: datetime | None) -> Subscription:
+        """Sets both dates; None is no bound. One that expired by its date and now ends later is active again.
+
+        Raises:
+            NotFoundError: there is no such subscription.
+            InvalidRequestError: it would end before it starts.
+        """
+        _check_dates(starts_at, expires_at)
+        with self._store.writing() as connection:
+            if subscription_rows.find(connection, sid, lock=True) is None:
+                raise _unknown(sid)
+            subscription_rows.change(connection, sid, {"starts_at": starts_at, "expires_at": expires_at})
+        return self.get(sid)
+
+    def regenerate(self, sid: str, slot: KeySlot) -> str:
+        """Replaces one key of a subscription; the other one stays, the old one is void at once.
+
+        Returns:
+            The new key, shown this once.
+
+        Raises:
+            NotFoundError: there is no such subscription.
+            InvalidRequestError: no such slot.
+        """
+        if slot not in get_args(KeySlot):
+            raise InvalidRequestError("The key should be 'primary' or 'secondary'.", param="key")
+        key = new_key()
+        with self._store.writing() as connection:
+            if not subscription_rows.replace_key(connection, sid, slot, self._hasher.digest(key)):
+                raise _unknown(sid)
+        return key
+
+    def _digests(self, primary: str, secondary: str) -> dict[str, bytes]:
+        return {"primary": self._hasher.digest(primary), "secondary": self._hasher.digest(secondary)}
+
+    def _make_or_update_dev(self, primary: str, *, update: bool) -> bool:
+        """Whether `dev` was made."""
+        digest = self._hasher.digest(primary)
+        with self._store.writing() as connection:
+            if subscription_rows.find(connection, DEV, lock=True) is None:
+                now = self._clock()
+                values = {
+                    "id": DEV,
+                    "name": DEV,
+                    "product_id": DEV_PRODUCT,
+                    "state": State.ACTIVE.value,
+                    "created_at": now,
+                    "starts_at": now,
+                }
+                subscription_rows.add(connection, values, self._digests(primary, new_key()))
+                return True
+            if update and subscription_rows.digest_in(connection, DEV, "primary") != digest:
+                subscription_rows.replace_key(connection, DEV, "primary", digest)
+            return False
+
+    def _explain(self, product: str | None, *given_keys: str) -> None:
+        """Raises for the reason of a collision, unless it was the id that was taken."""
+        with self._store.reading() as connection:
+            if product is not None and product_rows.find(connection, product) is None:
+                raise InvalidRequestError(unknown_product(connection, product), param="product")
+            if subscription_rows.is_taken(connection, [self._hasher.digest(key) for key in given_keys]):
+                raise _key_taken()
+
+    def _explain_dev(self, primary: str) -> None:
+        digest = self._hasher.digest(primary)
+        with self._store.reading() as connection:
+            is_dev = subscription_rows.digest_in(connection, DEV, "primary") == digest
+            if not is_dev and subscription_rows.is_taken(connection, [digest]):
+                raise _key_taken()
+
+
+def _state(row: Row[Any], now: datetime) -> State:
+    # Nothing runs when a date passes, so the state follows from the date when it is read.
+    if row.state == State.ACTIVE and row.expires_at is not None and row.expires_at <= now:
+        return State.EXPIRED
+    return State(row.state)
+
+
+def _subscription(row: Row[Any], now: datetime) -> Subscription:
+    state = _state(row, now)
+    ended_at = row.expires_at if state is State.EXPIRED and row.ended_at is None else row.ended_at
+    return Subscription(
+        id=row.id,
+        name=row.name,
+        product=row.product_id,
+        state=state,
+        created_at=row.created_at,
+        starts_at=row.starts_at,
+        expires_at=row.expires_at,
+        ended_at=ended_at,
+    )
+
+
+def _check_transition(row: Row[Any], current: State, wanted: State, now: datetime) -> None:
+    allowed = TRANSITIONS[current]
+    if wanted not in allowed:
+        ways = f"It may become {' or '.join(sorted(allowed))}." if allowed else "Create a new one instead."
+        raise ConflictError(f"Subscription '{row.id}' is {current} and cannot become {wanted}. {ways}")
+    if wanted is State.ACTIVE and row.expires_at is not None and row.expires_at <= now:
+        raise ConflictError(
+            f"Subscription '{row.id}' expired on {row.expires_at:%Y-%m-%d}. Set a later date first.",
+        )
+
+
+def _checked_key(key: str | None, slot: KeySlot) -> str:
+    if key is None:
+        return new_key()
+    if not is_well_formed(key):
+        raise InvalidRequestError(f"The {slot} key should be 32 lower-case hex digits.", param=f"{slot}Key")
+    return key
+
+
+def _check_dates(starts_at: datetime | None, expires_at: datetime | None) -> None:
+    for moment, param in ((starts_at, "startDate"), (expires_at, "expirationDate")):
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidRequestError(f"{param} should have a time zone.", param=param)
+    if starts_at is not None and expires_at is not None and expires_at <= starts_at:
+        raise InvalidRequestError("The expiration date should follow the start date.", param="expirationDate")
+
+
+def _ids_for(name: str) -> Iterator[str]:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_SLUG].rstrip("-") or "subscription"
+    if slug != DEV:
+        yield slug
+    for _ in range(_TRIES):
+        yield f"{slug}-{secrets.token_hex(3)}"
+
+
+def _unknown(sid: str) -> NotFoundError:
+    return NotFoundError(f"There is no subscription {sid!r}. List the subscriptions to see their ids.")
+
+
+def _key_taken() -> ConflictError:
+    # Nor does the text say whose it is.
+    return ConflictError("This key is in use already. Choose another, or leave it out to have one made.")

@@ -1,0 +1,1 @@
+"""Keys, products, subscriptions and the database under them."""
