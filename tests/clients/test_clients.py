@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.programs import HERE, Program, Server
+from tests.clients.programs import HERE, TIMEOUT, Program, Server
 
 PROMPT = "Tell me about llama2"
 SYSTEM_PROMPT = "You are supposed to be a Llama 2 expert"
@@ -38,7 +38,7 @@ def reference(gateway_server: Server) -> Reference:
         if path + body not in answers:
             headers = {"Content-Type": "application/json", "Ocp-Apim-Subscription-Key": gateway_server.key}
             request = urllib.request.Request(gateway_server.url + path, body.encode(), headers)
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 answers[path + body] = json.load(response)
         return answers[path + body]
 

@@ -206,8 +206,16 @@ def test_page_of_a_proxy_stays_text(program: Program, play: Play) -> None:
     assert seen["body"].rstrip("\n") == '<p>"Sorry" é</p>'
 
 
-def test_half_an_answer_is_no_answer(program: Program, play: Play) -> None:
-    wire = play(head("200 OK", "application/json"), chunk(b'{"generated_text": "On'))
+@pytest.mark.parametrize(
+    "half",
+    [
+        head("200 OK", "application/json") + chunk(b'{"generated_text": "On'),
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{"generated',
+    ],
+    ids=["chunks", "length"],
+)
+def test_half_an_answer_is_no_answer(program: Program, play: Play, half: bytes) -> None:
+    wire = play(half)
     finished = program.start(wire, "get-data", "x")
     assert finished.returncode != 0
     assert not finished.stdout

@@ -1,14 +1,15 @@
 import java.io.*;
 import java.net.*;
-import java.nio.charset.StandardCharsets;
 import java.util.*;
 import java.util.regex.*;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
 
 /**
  * Ask the gateway from Java 11 or newer: java GetData.java [--stream] [--raw-path] [--temperature N]
  * [--max-tokens N] [--seed N] get-data|system-prompt-get-data PROMPT [SYSTEM_PROMPT], with GATEWAY_URL and
- * GATEWAY_KEY in the environment. Prints one JSON document: what came back.
- * The JDK has no JSON parser, so this program hands JSON on as it came. Your own would use Jackson or Gson.
+ * GATEWAY_KEY in the environment. Prints one JSON document: what came back. The JDK has no JSON parser, so
+ * this program hands JSON on as it came; your own would use Jackson or Gson.
  */
 public class GetData {
   static final Pattern PIECE = Pattern.compile("\"generated_text\"\\s*:\\s*(\"(?:[^\"\\\\]++|\\\\.)*+\")");
@@ -41,38 +42,37 @@ public class GetData {
     if (key != null && !key.isEmpty()) connection.setRequestProperty("Ocp-Apim-Subscription-Key", key);
     connection.setReadTimeout(600_000);
     connection.setDoOutput(true);
-    // No setFixedLengthStreamingMode: with it a 401 throws, and its body cannot be read.
-    // getBytes() alone follows the machine's locale.
-    connection.getOutputStream().write(body.getBytes(StandardCharsets.UTF_8));
+    // No setFixedLengthStreamingMode: with it, the body of a 401 is lost.
+    connection.getOutputStream().write(body.getBytes(UTF_8)); // getBytes() alone follows the locale
     int status = connection.getResponseCode();
     // getInputStream throws for a status of 400 and up; the error's body has a stream of its own.
     InputStream in = status < 400 ? connection.getInputStream() : connection.getErrorStream();
-    if (in == null) in = InputStream.nullInputStream(); // an error without a body
-    BufferedReader reader = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8));
     String type = Objects.toString(connection.getContentType(), "");
-    String answer = type.startsWith("text/event-stream") ? readStream(reader)
+    String answer = type.startsWith("text/event-stream") ? readStream(in)
         : "\"wwwAuthenticate\": " + quote(connection.getHeaderField("WWW-Authenticate"))
-        + ", \"body\": " + readBody(reader, type.startsWith("application/json"));
-    new PrintStream(System.out, true, StandardCharsets.UTF_8).printf(
+        + ", \"body\": " + readBody(connection, in);
+    new PrintStream(System.out, true, UTF_8).printf(
         "{\"status\": %d, \"contentType\": %s, \"traceId\": %s, %s}%n",
         status, quote(type), quote(connection.getHeaderField("X-Trace-Id")), answer);
   }
 
-  static String readBody(Reader reader, boolean isJson) throws IOException {
-    StringWriter text = new StringWriter();
-    reader.transferTo(text);
-    return isJson ? text.toString() : quote(text.toString());
+  static String readBody(HttpURLConnection connection, InputStream in) throws IOException {
+    byte[] bytes = in == null ? new byte[0] : in.readAllBytes();
+    // Java does not compare the lengths itself: half an answer would pass for a whole one.
+    if (bytes.length < connection.getContentLengthLong()) throw new EOFException("the answer broke off");
+    String text = new String(bytes, UTF_8);
+    return text.startsWith("{") ? text : quote(text); // a proxy's page is no JSON and stays text
   }
 
-  static String readStream(BufferedReader reader) {
+  static String readStream(InputStream in) {
+    // Gives a line as soon as it has come, and keeps a character cut in two until it is whole.
+    BufferedReader reader = new BufferedReader(new InputStreamReader(in, UTF_8));
     List<String> pieces = new ArrayList<>();
     String data = "", event = "", last = null, error = null;
-    boolean done = false;
+    boolean done = false, waits = true;
     int arrivals = 0;
-    try { // readLine gives a line as soon as it has come, and the reader mends characters cut in two
-      for (boolean waits = true; ; waits = !reader.ready()) {
-        String line = reader.readLine();
-        if (line == null) break; // without an empty line before it, the last event is not whole
+    try {
+      for (String line; (line = reader.readLine()) != null; waits = !reader.ready()) {
         if (waits) arrivals++; // nothing was left to read, and then more came
         if (line.startsWith("data:")) data += line.substring(5) + "\n"; // an event may have several
         else if (line.startsWith("event:")) event = line.substring(6).strip();
