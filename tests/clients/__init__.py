@@ -1,0 +1,1 @@
+"""Whole client programs in five languages, and the tests that run them."""
