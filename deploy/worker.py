@@ -1,0 +1,511 @@
+"""The gunicorn worker of the gateway: gthread, with deadlines, and with errors in the contract's form.
+
+gunicorn's gthread worker gives each connection a thread and lets the thread read. Here the main loop reads,
+without blocking, and a thread gets a request only once it is whole:
+
+    accept -> READING (main loop) -> serving (pool thread) -> READING again, or CLOSING (main loop)
+
+So a client that sends slowly costs a buffer and no thread, and a deadline is a number that the main loop
+looks at. `docs/decisions/0002-worker-class.md` has the reasons; `deploy.worker_request` reads requests out of
+the buffers; `deploy.worker_refusal` has the answers to what is refused.
+
+A connection belongs to one thread at a time: to the main loop while it is in `GatewayWorker.waiting`, to a
+pool thread between `_serve_soon` and `finish_request`. That is why there are no locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import io
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from app.contract import new_trace_id, trace_id_from
+from deploy.worker_refusal import BodyCutShort, RequestTooSlow, ServerStopping, answer_to, render
+from deploy.worker_request import Framing, GatewayRequest, framing_of, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+_log = structlog.get_logger("gateway.http")
+
+_RECEIVE = 65536
+_SWEEP_EVERY = 0.25  # seconds: how exactly the deadlines are kept
+_LINGER_SECONDS = 2.0  # how long a client may go on sending after its answer, so that it gets to read it
+_LINGER_BYTES = 16 << 20  # and how much
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class State(enum.Enum):
+    """What a connection is doing."""
+
+    READING = enum.auto()  # waiting for a request, or in the middle of one
+    CLOSING = enum.auto()  # answered for the last time; what still comes is thrown away
+
+
+class After(enum.Enum):
+    """What becomes of a connection after a pool thread had it."""
+
+    KEEP = enum.auto()
+    CLOSE = enum.auto()
+    RESET = enum.auto()  # the client must not take what it has for the whole answer, or takes nothing at all
+
+
+class ClientGoneError(Exception):
+    """The client stopped reading, or hung up, while it was being answered."""
+
+
+@dataclass(eq=False)
+class Connection:
+    """One client's connection, and the request that is being read from it."""
+
+    sock: socket.socket
+    client: Any
+    server: Any
+    late: bool  # made after the server was told to stop
+    deadline: float
+    state: State = State.READING
+    buffer: bytearray = field(default_factory=bytearray)
+    started: float = 0.0  # when the first byte of this request came
+    tried: int = 0  # how many bytes of an incomplete head were given to the parser last
+    request: GatewayRequest | None = None  # set once the head is read
+    framing: Framing | None = None  # the same
+    trace_id: str = field(default_factory=new_trace_id)
+    served: int = 0
+    discarded: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has begun."""
+        return self.state is State.READING and not self.buffer and self.request is None
+
+    def forget_request(self) -> None:
+        """Make ready for the next request; what has arrived of it stays in the buffer."""
+        self.request = self.framing = None
+        self.tried = 0
+        self.trace_id = new_trace_id()
+
+    def abort(self) -> None:
+        """Close with a reset, so that the client sees an error, and what waits to be sent is dropped."""
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class GatewayWorker(ThreadWorker):  # type: ignore[misc]
+    """A thread worker that slow and broken clients cannot hold up.
+
+    Of ThreadWorker it keeps the thread pool, the queue back to the main loop, and the poller. Set the class
+    attributes in gunicorn.conf.py, before the workers start.
+    """
+
+    read_timeout: float = 30.0  # seconds from the first byte of a request to its last
+    write_timeout: float = 60.0  # seconds that one piece of an answer may wait for the client to read
+    max_body_bytes: int = 1 << 20
+
+    alive: bool  # gunicorn's own
+
+    # --- start, stop, signals -----------------------------------------------------------------------------
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections: set[Connection] = set()  # all that are open
+        self.waiting: set[Connection] = set()  # those of them that the poller watches
+        self._next_sweep = 0.0
+        self._refusing = False  # the whole server is stopping: new connections get 503
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Stop the start where a setting asks for what the main loop's reading cannot do."""
+        super().check_config(cfg, log)
+        if cfg.is_ssl or cfg.proxy_protocol != "off" or cfg.protocol != "http":
+            raise RuntimeError(
+                "GatewayWorker serves plain HTTP: unset certfile, proxy_protocol and protocol."
+            )
+
+    def init_signals(self) -> None:
+        """Ctrl-C reaches every process of the terminal: take SIGINT for SIGTERM, finish what is running."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, self.handle_exit)
+        signal.siginterrupt(signal.SIGINT, False)  # noqa: FBT003 - the signature has no name for it
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Drain; leave at once if nothing is served yet. Always wake the loop: the master has acted too."""
+        if not self.booted:
+            sys.exit(0)
+        super().handle_exit(sig, frame)
+        self.method_queue.defer(lambda: None)
+
+    def run(self) -> None:
+        """The main loop, then the drain."""
+        self.poller.register(
+            self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
+        )
+        while self.alive and self.is_parent_alive():
+            self._turn(accepting=len(self.connections) < self.worker_connections)
+        self.alive = False
+        self._drain()
+
+        for conn in list(self.waiting):
+            self._drop(conn)
+        self.tpool.shutdown(wait=False)
+        self.poller.close()
+        self.method_queue.close()
+        for listener in self.sockets:
+            listener.close()
+
+    def _turn(self, *, accepting: bool) -> None:
+        self.notify()
+        self.set_accept_enabled(accepting)
+        self.wait_for_and_dispatch_events(timeout=_SWEEP_EVERY if self.waiting else 1.0)
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP_EVERY
+            self._sweep(now)
+
+    def _drain(self) -> None:
+        """Finish the connections there are, for at most graceful_timeout.
+
+        A kept-alive connection may have its next request under way: it is given two seconds. New connections
+        are accepted only when the whole server stops, to be told so; otherwise another worker takes them.
+        """
+        now = time.monotonic()
+        give_up = now + self.cfg.graceful_timeout
+        for conn in self.waiting:
+            if conn.idle:
+                conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)
+        while time.monotonic() < give_up and any(not conn.late for conn in self.connections):
+            self._refusing = self._refusing or self._server_stops()
+            self._turn(accepting=self._refusing and len(self.connections) < self.worker_connections)
+
+    def _server_stops(self) -> bool:
+        """Whether the master has closed the listening sockets: it does so first of all when it stops.
+
+        It does not when it only replaces this worker. Where /proc does not tell, nobody is refused.
+        """
+        mine = {f"socket:[{os.fstat(listener.fileno()).st_ino}]" for listener in self.sockets}
+        try:
+            masters = {link.readlink().name for link in Path(f"/proc/{self.ppid}/fd").iterdir()}
+        except OSError:
+            return False
+        return not mine & masters
+
+    # --- connections, on the main loop --------------------------------------------------------------------
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection and wait for its first request."""
+        try:
+            sock, client = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _OUT_OF_RESOURCES:
+                raise
+            _log.warning("no connection accepted", reason=errno.errorcode[error.errno])
+            time.sleep(0.1)  # the listener stays readable: do not spin
+            return
+        sock.settimeout(0)
+        conn = Connection(sock, client, listener.getsockname(), late=self._refusing, deadline=0.0)
+        self.connections.add(conn)
+        self._watch(conn, self.read_timeout)
+
+    def _watch(self, conn: Connection, seconds: float) -> None:
+        """Wait for what the client sends, so long and no longer."""
+        conn.deadline = time.monotonic() + seconds
+        if conn not in self.waiting:
+            self.waiting.add(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_readable, conn))
+
+    def _unwatch(self, conn: Connection) -> None:
+        if conn in self.waiting:
+            self.waiting.discard(conn)
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Connection, *, abort: bool = False) -> None:
+        """Close for good."""
+        self._unwatch(conn)
+        self.connections.discard(conn)
+        if abort:
+            conn.abort()
+        else:
+            conn.sock.close()
+
+    def _sweep(self, now: float) -> None:
+        """Part with the connections whose deadline passed."""
+        for conn in [conn for conn in self.waiting if conn.deadline <= now]:
+            if conn.idle or conn.state is State.CLOSING:
+                self._drop(conn)
+            else:
+                self._refuse(conn, RequestTooSlow())
+
+    def on_readable(self, conn: Connection, _sock: socket.socket) -> None:
+        """Take what has arrived, without blocking."""
+        try:
+            data = conn.sock.recv(_RECEIVE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._drop(conn)
+            return
+        if conn.state is State.CLOSING:
+            conn.discarded += len(data)
+            if not data or conn.discarded > _LINGER_BYTES:
+                self._drop(conn)
+        elif data:
+            if conn.idle:
+                self._begin(conn)
+            conn.buffer += data
+            self._advance(conn)
+        elif conn.idle:
+            self._drop(conn)
+        else:
+            self._refuse(conn, BodyCutShort())
+
+    def _begin(self, conn: Connection) -> None:
+        """The first byte of a request is here: from now on the read deadline runs."""
+        conn.started = time.monotonic()
+        self._watch(conn, self.read_timeout)
+
+    def _advance(self, conn: Connection) -> None:
+        """Read as far as the bytes go; once the request is whole, give it to a thread."""
+        try:
+            if conn.request is None:
+                self._read_head(conn)
+            request, framing = conn.request, conn.framing
+            if request is None or framing is None:
+                return
+            end = framing.end(conn.buffer)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is this client's request alone
+            self._refuse(conn, fault)
+            return
+        if end is not None:
+            body = bytes(conn.buffer[:end])
+            del conn.buffer[:end]
+            self._serve_soon(conn, request, partial(framing.content, request, body))
+
+    def _read_head(self, conn: Connection) -> None:
+        """Parse the head, once it may be complete.
+
+        An incomplete one is tried again only when it has doubled: that finds faults and excess early, and
+        costs no more than a few parses however small the pieces are.
+        """
+        ended = b"\r\n\r\n" in conn.buffer[max(0, conn.tried - 3) :]
+        if not ended and len(conn.buffer) < 2 * conn.tried:
+            return
+        conn.tried = len(conn.buffer)
+        found = read_head(self.cfg, conn.buffer, conn.client, conn.served + 1)
+        if found is None:
+            return
+        conn.request, rest = found
+        conn.buffer = bytearray(rest)
+        conn.trace_id = trace_id_from(conn.request.header("TRACEPARENT"))
+        if conn.late:
+            raise ServerStopping
+        conn.framing = framing_of(conn.request, self.max_body_bytes)
+        self._invite_body(conn, conn.request)
+
+    def _invite_body(self, conn: Connection, request: GatewayRequest) -> None:
+        """Send 100 Continue where the client waits for it; gunicorn would only do so in the thread."""
+        if request._expected_100_continue and not conn.buffer:  # noqa: SLF001
+            with contextlib.suppress(OSError):
+                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request._expected_100_continue = False  # noqa: SLF001
+
+    def _serve_soon(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
+        """Hand a whole request to the thread pool."""
+        self._unwatch(conn)
+        done: Future[After] = self.tpool.submit(self.handle, conn, request, decode)
+        done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def finish_request(self, conn: Connection, done: Future[After]) -> None:
+        """Take a connection back from its thread."""
+        after = After.RESET if done.cancelled() or done.exception() else done.result()
+        if after is After.RESET:
+            self._drop(conn, abort=True)
+        elif after is After.CLOSE:
+            self._close_slowly(conn)
+        else:
+            conn.served += 1
+            conn.forget_request()
+            conn.sock.settimeout(0)
+            keepalive = float(self.cfg.keepalive)
+            self._watch(conn, keepalive if self.alive else min(keepalive, STOP_KEEPALIVE_LINGER))
+            if conn.buffer:  # the client sent its next request along: the poller will not tell of it again
+                self._begin(conn)
+                self._advance(conn)
+
+    def _refuse(self, conn: Connection, fault: BaseException) -> None:
+        self._answer(conn, fault)
+        self._close_slowly(conn)
+
+    def _close_slowly(self, conn: Connection) -> None:
+        """End the answer, but let the client finish sending: a plain close now could cost it the answer.
+
+        That is what gunicorn's `close_graceful` does (RFC 9112, section 9.6), only without blocking.
+        """
+        try:
+            conn.sock.settimeout(0)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.state = State.CLOSING
+        conn.buffer.clear()
+        self._watch(conn, _LINGER_SECONDS)
+
+    # --- one request, in a pool thread --------------------------------------------------------------------
+
+    def handle(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
+        """Serve the one request that is whole; no exception leaves here."""
+        try:
+            request.body = io.BytesIO(decode())
+            conn.sock.settimeout(self.write_timeout)
+        except OSError:
+            return After.RESET
+        except Exception as fault:  # noqa: BLE001 - a bad chunk, for example
+            self._answer(conn, fault)
+            return After.CLOSE
+        return self.handle_request(request, conn)
+
+    def handle_request(self, req: GatewayRequest, conn: Connection) -> After:
+        """Call the application and send what it answers.
+
+        gunicorn's own method would log the text of an exception, and could not tell an OSError of the
+        application's from one of the client's socket.
+        """
+        response, environ = None, {}
+        try:
+            self.cfg.pre_request(self, req)
+            response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
+            environ["wsgi.multithread"] = True
+            environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
+            self._count(response)
+            return self._respond(response, environ)
+        except ClientGoneError as gone:
+            self._record("client gone", conn, gone.__cause__ or gone)
+            return After.RESET
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - an application can raise anything
+            return self._failed(conn, response, fault)
+        finally:
+            try:
+                self.cfg.post_request(self, req, environ, response)
+            except Exception as fault:  # noqa: BLE001
+                self._record("post_request failed", conn, fault, where=_where(fault))
+
+    def _count(self, response: Any) -> None:
+        """Keep max_requests, and decide whether the connection may stay."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.handle_exit(signal.SIGTERM, None)
+        crowded = len(self.connections) > self.max_keepalived
+        if not self.alive or not self.cfg.keepalive or crowded:
+            response.force_close()
+
+    def _respond(self, response: Any, environ: dict[str, Any]) -> After:
+        """Run the application, and send each piece as it comes."""
+        began = time.monotonic()
+        result = self.wsgi(environ, response.start_response)
+        is_file = isinstance(result, environ["wsgi.file_wrapper"])
+        try:
+            if is_file:
+                _send(response.write_file, result)
+            else:
+                for piece in result:
+                    _send(response.write, piece)
+            _send(response.close)
+        finally:
+            taken = timedelta(seconds=time.monotonic() - began)
+            self.log.access(response, response.req, environ, taken)
+            if hasattr(result, "close"):
+                result.close()
+        if response.should_close() or (not is_file and _sent_too_little(response)):
+            return After.CLOSE
+        return After.KEEP
+
+    def _failed(self, conn: Connection, response: Any, fault: BaseException) -> After:
+        """The application raised: answer 500, or break off what it has begun so that the client notices."""
+        if response is None or not response.headers_sent:
+            self._answer(conn, fault, where=_where(fault))
+            return After.CLOSE
+        self._record("response broken off", conn, fault, where=_where(fault))
+        # Without the last chunk, or with less than Content-Length, an orderly end says enough, and lets what
+        # was sent arrive. A response that only the end of the connection delimits needs the reset.
+        delimited = response.chunked or response.response_length is not None
+        return After.CLOSE if delimited else After.RESET
+
+    # --- telling the client and the log -------------------------------------------------------------------
+
+    def _answer(self, conn: Connection, fault: BaseException, **more: Any) -> None:
+        """Send the contract's error body for a fault. A client that is gone or does not read gets nothing."""
+        answer = answer_to(fault)
+        broken = getattr(fault, "req", None)  # what the parser had of the request when it gave up
+        if conn.request is None and isinstance(broken, GatewayRequest):
+            conn.request = broken
+            conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
+        for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
+        self._record("request refused", conn, fault, status=answer.status.value, **more)
+        with contextlib.suppress(OSError):
+            conn.sock.sendall(render(answer, conn.trace_id, head_only=for_head))
+
+    def _record(self, event: str, conn: Connection, fault: BaseException, **more: Any) -> None:
+        """Log an event with the class of its cause, never its text: that can quote the request."""
+        _log.info(
+            event,
+            trace_id=conn.trace_id,
+            reason=type(fault).__name__,
+            duration_ms=round(1000 * (time.monotonic() - conn.started), 1),
+            **more,
+        )
+
+
+def _send(write: Callable[..., None], *args: Any) -> None:
+    """Write to the client, with its socket's failures told apart from the application's."""
+    try:
+        write(*args)
+    except OSError as error:
+        raise ClientGoneError from error
+
+
+def _sent_too_little(response: Any) -> bool:
+    """Whether the application sent less than its Content-Length: the client would wait for the rest."""
+    promised: int | None = response.response_length
+    return promised is not None and not response._omits_body and response.sent < promised  # noqa: SLF001
+
+
+def _where(fault: BaseException) -> list[str]:
+    """The places that an exception came through, the innermost last: a traceback without any values."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
+
+
+def drain_on_interrupt(arbiter: Any) -> None:
+    """Make the master drain on Ctrl-C too; for gunicorn.conf.py's `when_ready`.
+
+    gunicorn's master answers SIGINT with SIGQUIT to its workers, which ends running requests. With this the
+    first SIGINT counts as SIGTERM; a second one, while draining, still stops quickly.
+    """
+    seen = iter([signal.SIGTERM])
+
+    def interrupted(_signal: int, _frame: Any) -> None:
+        arbiter.SIG_QUEUE.put_nowait(next(seen, signal.SIGINT))
+
+    signal.signal(signal.SIGINT, interrupted)

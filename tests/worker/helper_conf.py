@@ -1,0 +1,33 @@
+"""gunicorn's settings for the test servers: short deadlines, and one worker, whose state can be asked."""
+
+import json
+import os
+import time
+from typing import Any
+
+from deploy.worker import GatewayWorker, drain_on_interrupt
+
+_given = json.loads(os.environ["TEST_WORKER"])
+
+GatewayWorker.read_timeout = _given.get("read_timeout", 0.6)
+GatewayWorker.write_timeout = _given.get("write_timeout", 0.6)
+GatewayWorker.max_body_bytes = _given.get("max_body_bytes", 4096)
+
+bind = _given.get("bind", "127.0.0.1:0")
+worker_class = "deploy.worker.GatewayWorker"
+workers = 1
+threads = _given.get("threads", 4)
+keepalive = _given.get("keepalive", 30)
+graceful_timeout = _given.get("graceful_timeout", 8)
+max_requests = _given.get("max_requests", 0)
+limit_request_line = 1000
+limit_request_fields = 20
+limit_request_field_size = 1000
+control_socket_disable = True
+loglevel = "debug"
+when_ready = drain_on_interrupt
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Play a worker that takes long to load what it serves."""
+    time.sleep(_given.get("loading", 0))

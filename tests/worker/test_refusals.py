@@ -1,0 +1,134 @@
+"""What the parser and the worker refuse: the contract's answer, and nothing of the input in it or the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worker.helper_app import CANARY
+from tests.worker.server import Server, check_refusal, wait_until
+
+KEY = f"Ocp-Apim-Subscription-Key: {CANARY}"
+HOST = "Host: x"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def post(*headers: str, line: str = f"POST /?subscription-key={CANARY} HTTP/1.1", body: str = "") -> str:
+    return "\r\n".join([line, *headers, "", body])
+
+
+REFUSED = {
+    "garbage": (f"{CANARY}\r\n\r\n", 400),
+    "nothing but line ends": ("\r\n\r\n", 400),
+    "lower-case method": (post(HOST, line=f"post /{CANARY} HTTP/1.1"), 400),
+    "bare line feeds": (f"GET /{CANARY} HTTP/1.1\nHost: x\n\n", 400),
+    "bare line feed in a header": (f"GET / HTTP/1.1\r\nHost: x\n{KEY}\n\n", 400),
+    "not ASCII in the path": (post(HOST, line=f"GET /\xe9{CANARY} HTTP/1.1"), 400),
+    "raw space in an unknown path": (post(HOST, line=f"GET /{CANARY} {CANARY} HTTP/1.1"), 400),
+    "raw space in the query": (post(HOST, line=f"POST /Get Data?key={CANARY} x HTTP/1.1"), 400),
+    "no version": (post(HOST, line=f"GET /{CANARY}"), 400),
+    "HTTP/2 preface": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/2": (post(HOST, line=f"GET /{CANARY} HTTP/2.0"), 505),
+    "HTTP/0.9": (post(HOST, line=f"GET /{CANARY} HTTP/0.9"), 505),
+    "header without a colon": (post(HOST, KEY.replace(":", "")), 400),
+    "space before the colon": (post(HOST, KEY.replace(":", " :")), 400),
+    "control character": (post(HOST, KEY + "\x01"), 400),
+    "folded header": (post(HOST, KEY, f" {CANARY}"), 400),
+    "no Host": (post(KEY), 400),
+    "two Hosts": (post(HOST, f"Host: {CANARY}", KEY), 400),
+    "long request line": (post(HOST, line=f"GET /{CANARY}{'x' * 1000} HTTP/1.1"), 414),
+    "endless request line": (f"GET /{CANARY}{'x' * 5000}", 414),
+    "long header": (post(HOST, KEY + "x" * 1000), 431),
+    "many headers": (post(HOST, *[f"X-{n}: {CANARY}" for n in range(25)]), 431),
+    "endless headers": (f"GET / HTTP/1.1\r\n{KEY}\r\n" + "X: y\r\n" * 9000, 431),
+    "Content-Length and Transfer-Encoding": (
+        post(HOST, KEY, "Content-Length: 5", "Transfer-Encoding: chunked", body="0\r\n\r\n"),
+        400,
+    ),
+    "two Content-Lengths": (post(HOST, "Content-Length: 1", "Content-Length: 2", body="x"), 400),
+    "Content-Length of no number": (post(HOST, f"Content-Length: {CANARY}"), 400),
+    "negative Content-Length": (post(HOST, "Content-Length: -1"), 400),
+    "unknown coding": (post(HOST, f"Transfer-Encoding: {CANARY}"), 501),
+    "coding nobody decodes": (post(HOST, "Transfer-Encoding: gzip, chunked", body="0\r\n\r\n"), 501),
+    "coding without an end": (post(HOST, "Transfer-Encoding: gzip"), 400),
+    "other expectation": (post(HOST, f"Expect: {CANARY}"), 417),
+    "declared too large": (post(HOST, KEY, "Content-Length: 4097"), 413),
+    "declared far too large": (post(HOST, KEY, f"Content-Length: {10**4000}"[:900]), 413),
+    "chunks too large": (post(HOST, "Transfer-Encoding: chunked", body="1001\r\n"), 413),
+    "more framing than body": (
+        post(HOST, "Transfer-Encoding: chunked", body=f"1;{'a' * 1000}\r\nx\r\n" * 70),
+        413,
+    ),
+    "bad chunk size": (post(HOST, "Transfer-Encoding: chunked", body=f"{CANARY}z\r\n"), 400),
+    "negative chunk size": (post(HOST, "Transfer-Encoding: chunked", body="-1\r\nx\r\n"), 400),
+    "bad chunk end": (post(HOST, "Transfer-Encoding: chunked", body="1\r\nxyy0\r\n\r\n"), 400),
+    "bad chunk extension": (post(HOST, "Transfer-Encoding: chunked", body=f"0;=\x01{CANARY}\r\n\r\n"), 400),
+    "bad trailer": (post(HOST, "Transfer-Encoding: chunked", body=f"0\r\n{CANARY}\r\n\r\n"), 400),
+    "endless chunk size": (post(HOST, "Transfer-Encoding: chunked", body="0" * 9000), 400),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_has_the_contracts_form(server: Server, request_bytes: str, status: int) -> None:
+    with server.client() as client:
+        client.send(request_bytes)
+        reply = check_refusal(client.reply(), status)
+        assert client.ended()
+    assert CANARY.encode() not in reply.body
+    trace_id = reply.headers["x-trace-id"]
+    wait_until(lambda: trace_id in server.log(), "the log record")
+
+
+@pytest.mark.parametrize("body", [f"x{CANARY}", ""], ids=["cut short", "absent"])
+def test_a_body_shorter_than_declared_never_reaches_the_application(server: Server, body: str) -> None:
+    before = server.state()["served"]
+    with server.client() as client:
+        client.send(post(HOST, KEY, "Content-Length: 100", body=body))
+        client.sock.shutdown(1)
+        check_refusal(client.reply(), 400)
+    assert server.state()["served"] == before
+
+
+def test_a_head_cut_short_is_refused(server: Server) -> None:
+    with server.client() as client:
+        client.send(f"GET / HTTP/1.1\r\n{KEY}")
+        client.sock.shutdown(1)
+        check_refusal(client.reply(), 400)
+
+
+@pytest.mark.parametrize("fault", ["Content-Length: 9999", "Transfer-Encoding: x", "Content-Length: x"])
+def test_the_trace_id_comes_from_a_head_that_was_read(server: Server, fault: str) -> None:
+    reply = server.ask(post(HOST, f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01", fault))
+    assert reply.headers["x-trace-id"] == TRACE
+    assert reply.json()["traceId"] == TRACE
+
+
+def test_the_application_gets_the_same_trace_id(server: Server) -> None:
+    request = f"GET / HTTP/1.1\r\nHost: x\r\ntraceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n\r\n"
+    assert server.ask(request).json()["trace"] == TRACE
+
+
+@pytest.mark.parametrize(
+    "request_bytes", ["HEAD / HTTP/1.1\r\n\r\n", "HEAD /x y HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_head_gets_no_body(server: Server, request_bytes: str) -> None:
+    with server.client() as client:
+        client.send(request_bytes)
+        reply = client.reply(head=True)
+        assert reply is not None
+        assert reply.status == 400
+        assert client.ended()
+
+
+def test_a_failing_application_is_a_500_that_quotes_nothing(server: Server) -> None:
+    before = len(server.log())
+    reply = check_refusal(server.get(f"/broken?subscription-key={CANARY}"), 500)
+    record = wait_until(
+        lambda: reply.headers["x-trace-id"] in server.log() and server.log()[before:], "the record"
+    )
+    assert "OSError" in record
+    assert "helper_app.py" in record  # where it happened
+
+
+def test_nothing_of_the_input_was_ever_written(server: Server) -> None:
+    assert CANARY not in server.log()
+    assert "Traceback" not in server.log()
