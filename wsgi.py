@@ -1,7 +1,7 @@
 """From the environment to a WSGI app: settings, services, Flask. Importing it starts nothing and loads no engine.
 
-    gunicorn -c deploy/gunicorn.conf.py wsgi:app
-    flask subscriptions list
+gunicorn -c deploy/gunicorn.conf.py wsgi:app
+flask subscriptions list
 """
 
 from __future__ import annotations

@@ -107,4 +107,4 @@ def _answer_fault(error: Exception) -> Response:
 
 def _without_values(error: Exception) -> Exception:
     """The same failure without its text, which may quote a prompt; the stack stays."""
-    return type("Fault", (Exception,), {})(type(error).__name__).with_traceback(error.__traceback__)
+    return Exception(type(error).__name__).with_traceback(error.__traceback__)

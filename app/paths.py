@@ -23,6 +23,7 @@ class FoldPaths:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request."""
         found = _SPELLING.fullmatch(environ.get("PATH_INFO", ""))
         if found:
             environ["PATH_INFO"] = SYSTEM_PROMPT_GET_DATA if found[1] or found[2] else GET_DATA

@@ -1,10 +1,10 @@
-"""The bodies of the two Get Data operations: from JSON to the gateway's types. No loose dict goes beyond this module."""
+"""The bodies of the two Get Data operations, from JSON to the gateway's types. No loose dict goes beyond this."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 from marshmallow.validate import OneOf, Range
@@ -29,9 +29,11 @@ class GetDataRequest:
 class Number(fields.Float):
     """A JSON number: not a string with digits in it, and not `true`."""
 
-    default_error_messages: ClassVar = {"invalid": "should be a number"}
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be a number"
+    }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.make_error("invalid")
         return super()._deserialize(value, attr, data, **kwargs)
@@ -40,9 +42,11 @@ class Number(fields.Float):
 class Integer(fields.Integer):
     """A JSON number without a fraction."""
 
-    default_error_messages: ClassVar = {"invalid": "should be an integer"}
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be an integer"
+    }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int | None:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
             raise self.make_error("invalid")
         return super()._deserialize(value, attr, data, **kwargs)
@@ -51,7 +55,9 @@ class Integer(fields.Integer):
 class Boolean(fields.Boolean):
     """`true` or `false`: not `1`, and not "yes"."""
 
-    default_error_messages: ClassVar = {"invalid": "should be true or false"}
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be true or false"
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, bool):
@@ -62,13 +68,15 @@ class Boolean(fields.Boolean):
 class Text(fields.String):
     """A JSON string."""
 
-    default_error_messages: ClassVar = {"invalid": "should be a string"}
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be a string"
+    }
 
 
 class Stop(fields.Field[tuple[str, ...]]):
     """A string, or a list of up to four."""
 
-    default_error_messages: ClassVar = {
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
         "invalid": f"should be a string or a list of up to {_LONGEST_STOP} strings, none of them empty",
     }
 
@@ -149,7 +157,7 @@ class GetDataSchema(Schema):
     def _to_request(self, data: dict[str, Any], **_: Any) -> GetDataRequest:
         prompt, system = data.pop("prompt"), data.pop("system_prompt", "")
         stream, model = data.pop("stream"), data.pop("model", None)
-        messages = (Message("user", prompt),)
+        messages: tuple[Message, ...] = (Message("user", prompt),)
         if system.strip():
             messages = (Message("system", system), *messages)
         sampling = Sampling(json_schema=data.pop("response_format", None), **data)
@@ -197,7 +205,8 @@ def _explain(schema: Schema, path: str, text: str) -> str:
         return f"Field {quoted(path)} {_lower(text)}."
     known = [field.data_key or name for name, field in schema.fields.items()]
     if path in {"system prompt", "system_prompt"}:
-        return "Field `system prompt` belongs to the operation System Prompt Get Data: call POST /System%20Prompt%20Get%20Data."
+        operation = "System Prompt Get Data: call POST /System%20Prompt%20Get%20Data"
+        return f"Field `system prompt` belongs to the operation {operation}."
     close = difflib.get_close_matches(path, known, n=1)
     hint = f"Did you mean `{close[0]}`?" if close else f"Known fields are: {', '.join(known)}."
     return f"Field {quoted(path)} is not known. {hint}"
@@ -216,5 +225,3 @@ def _lower(text: str) -> str:
         return _MARSHMALLOW_WORDS[text]
     text = text.rstrip(".").replace("Must be", "should be")
     return text[0].lower() + text[1:]
-
-

@@ -58,7 +58,7 @@ def _events(answer: Answer, first: Event, rest: Iterator[Event]) -> Iterator[byt
     except GeneratorExit:  # the server could not write: the caller is gone
         entry().status, entry().error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
         failure = errors.as_gateway_error(error)
         errors.note(failure)
         yield b"event: error\ndata: " + errors.body_of(failure) + b"\n\n"

@@ -1,0 +1,1 @@
+"""How the gateway is installed, started and run."""

@@ -70,11 +70,14 @@ class Console:
         key = self._key or "$GATEWAY_KEY"
         lines = ["", f"The Get Data gateway answers at {url} with the model {self._settings.model_names[0]}."]
         if self._settings.is_demo:
-            lines.append("That is a demo model of a few million parameters, not Llama 2. Other weights: GATEWAY_MODEL=… make serve")
+            lines.append(
+                "It is a demo of a few million parameters, not Llama 2. Other weights: GATEWAY_MODEL=… make serve"
+            )
         if self._key:
             lines.append(f"Subscription key of `dev`: {self._key}   (shown now and never again)")
         else:
-            lines.append("Keys were shown when they were made. Another one: .venv/bin/flask subscriptions create NAME --product starter")
+            another = ".venv/bin/flask subscriptions create NAME --product starter"
+            lines.append(f"Keys were shown when they were made. Another one: {another}")
         lines += [
             "",
             f'curl -X POST "{url}/Get%20Data" -H "Content-Type: application/json" \\',

@@ -1,6 +1,6 @@
 """gunicorn's settings: who starts whom, and in which order things end (docs/decisions/0001-process-model.md).
 
-    gunicorn -c deploy/gunicorn.conf.py wsgi:app
+gunicorn -c deploy/gunicorn.conf.py wsgi:app
 """
 
 from __future__ import annotations

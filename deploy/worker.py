@@ -137,9 +137,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """Stop the start where a setting asks for what the main loop's reading cannot do."""
         super().check_config(cfg, log)
         if cfg.is_ssl or cfg.proxy_protocol != "off" or cfg.protocol != "http":
-            raise RuntimeError(
-                "GatewayWorker serves plain HTTP: unset certfile, proxy_protocol and protocol."
-            )
+            raise RuntimeError("GatewayWorker serves plain HTTP: unset certfile, proxy_protocol and protocol.")
 
     def init_signals(self) -> None:
         """Ctrl-C reaches every process of the terminal: take SIGINT for SIGTERM, finish what is running."""
@@ -156,9 +154,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """The main loop, then the drain."""
-        self.poller.register(
-            self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
-        )
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
             self._turn(accepting=len(self.connections) < self.worker_connections)
         self.alive = False

@@ -1,0 +1,1 @@
+"""The product: keys, limits, engines. Knows no HTTP."""

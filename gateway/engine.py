@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Phase = Literal["starting", "importing", "configuring", "loading", "allocating", "attaching", "ready", "restarting", "failed"]
+Phase = Literal[
+    "starting",
+    "importing",
+    "configuring",
+    "loading",
+    "allocating",
+    "attaching",
+    "ready",
+    "restarting",
+    "failed",
+]
 FinishReason = Literal["stop", "length"]
 
 
@@ -180,5 +190,3 @@ class Engine(Protocol):
     def load(self) -> tuple[int, int]:
         """How many requests the engine works on, and how many wait in it."""
         ...
-
-

@@ -209,9 +209,7 @@ def checked_name(name: str) -> str:
     """A display name without the white space around it. Raises InvalidRequestError."""
     stripped = name.strip()
     if not 0 < len(stripped) <= NAME_LENGTH or not stripped.isprintable():
-        raise InvalidRequestError(
-            f"The name should have 1 to {NAME_LENGTH} printable characters.", param="displayName"
-        )
+        raise InvalidRequestError(f"The name should have 1 to {NAME_LENGTH} printable characters.", param="displayName")
     return stripped
 
 

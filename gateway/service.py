@@ -1,9 +1,9 @@
-"""One way in for a request: `Gateway.generate` admits it, runs it in the engine, and accounts for it. Read this first."""
+"""One way in for a request: `Gateway.generate` admits it, runs it in the engine, accounts for it. Read this first."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
@@ -27,7 +27,7 @@ class GenerateRequest:
     """
 
     messages: tuple[Message, ...]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     model: str | None = None
 
 
@@ -43,6 +43,23 @@ class Usage:
     def total_tokens(self) -> int:
         """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """A request's time: when it began, how long it may take. All in seconds of a monotonic clock."""
+
+    started: float
+    timeout: float
+    clock: Callable[[], float]
+
+    def elapsed(self) -> float:
+        """Since the request began."""
+        return self.clock() - self.started
+
+    def left(self) -> float:
+        """Until its deadline; negative after it."""
+        return self.timeout - self.elapsed()
 
 
 class Gateway:
@@ -78,7 +95,7 @@ class Gateway:
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
         generation = self._engine.generate(prompt_ids, sampling)
-        return Answer(generation, model, Usage(len(prompt_ids)), started, self._request_timeout, self._clock)
+        return Answer(generation, model, len(prompt_ids), Stopwatch(started, self._request_timeout, self._clock))
 
     def _find_model(self, name: str | None) -> Model:
         models = self._engine.models()
@@ -107,23 +124,13 @@ class Answer:
         first_token_seconds: from admission to the first event with text, once there was one.
     """
 
-    def __init__(
-        self,
-        generation: Generation,
-        model: Model,
-        usage: Usage,
-        started: float,
-        timeout: float,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, generation: Generation, model: Model, prompt_tokens: int, stopwatch: Stopwatch) -> None:
         self.model = model
-        self.usage = usage
+        self.usage = Usage(prompt_tokens)
         self.finish: Finish | None = None
         self.first_token_seconds: float | None = None
         self._generation = generation
-        self._started = started
-        self._timeout = timeout
-        self._clock = clock
+        self._stopwatch = stopwatch
         self._over = False
 
     def __iter__(self) -> Iterator[Event]:
@@ -151,9 +158,9 @@ class Answer:
             self._drain()
 
     def _next(self) -> Event:
-        remaining = self._started + self._timeout - self._clock()
+        left = self._stopwatch.left()
         try:
-            event = self._generation.next(remaining) if remaining > 0 else None
+            event = self._generation.next(left) if left > 0 else None
         except TimeoutError:
             event = None
         except Cancelled as cancelled:
@@ -165,7 +172,7 @@ class Answer:
         if event is None:
             self.close()
             raise DeadlineExceededError(
-                f"The request took longer than the {self._timeout:g} seconds that it may take. "
+                f"The request took longer than the {self._stopwatch.timeout:g} seconds that it may take. "
                 "Ask for fewer tokens with `max_tokens`, or stream the answer.",
             )
         self._account(event)
@@ -179,7 +186,7 @@ class Answer:
         else:
             self.usage.completion_tokens += len(event.token_ids)
             if self.first_token_seconds is None:
-                self.first_token_seconds = self._clock() - self._started
+                self.first_token_seconds = self._stopwatch.elapsed()
 
     def _drain(self) -> None:
         while not self._over:

@@ -62,12 +62,22 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
-    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT", description="port on 127.0.0.1; 0 lets the system choose")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias="PORT",
+        description="port on 127.0.0.1; 0 lets the system choose",
+    )
     bind: Annotated[str, AfterValidator(_bind)] | None = Field(
-        None, validation_alias="GATEWAY_BIND", description="another address than 127.0.0.1:PORT, as HOST:PORT or unix:PATH"
+        None,
+        validation_alias="GATEWAY_BIND",
+        description="another address than 127.0.0.1:PORT, as HOST:PORT or unix:PATH",
     )
     model: Annotated[str, AfterValidator(_model)] = Field(
-        str(DEMO_MODEL), validation_alias="GATEWAY_MODEL", description="a folder or a Hugging Face id; without it the demo model"
+        str(DEMO_MODEL),
+        validation_alias="GATEWAY_MODEL",
+        description="a folder or a Hugging Face id; without it the demo model",
     )
     served_model_name: Annotated[list[str], NoDecode, BeforeValidator(_commas)] = Field(
         [],
@@ -75,7 +85,9 @@ class Settings(BaseSettings):
         description="names that requests may use, comma-separated; the first is what answers show",
     )
     engine_args: Annotated[list[str], NoDecode, BeforeValidator(_shell_words)] = Field(
-        [], validation_alias="GATEWAY_ENGINE_ARGS", description="engine flags of `vllm serve`, as on its command line"
+        [],
+        validation_alias="GATEWAY_ENGINE_ARGS",
+        description="engine flags of `vllm serve`, as on its command line",
     )
     database_url: str = Field(
         f"sqlite:///{ROOT / 'var' / 'gateway.sqlite3'}",
@@ -99,23 +111,41 @@ class Settings(BaseSettings):
     )
     workers: int = Field(1, ge=1, le=64, validation_alias="GATEWAY_WORKERS", description="gunicorn worker processes")
     threads: int = Field(
-        256, ge=1, le=4096, validation_alias="GATEWAY_THREADS", description="requests at a time in each worker"
+        256,
+        ge=1,
+        le=4096,
+        validation_alias="GATEWAY_THREADS",
+        description="requests at a time in each worker",
     )
     max_body_bytes: int = Field(
-        1 << 20, ge=1024, validation_alias="GATEWAY_MAX_BODY_BYTES", description="largest request body in bytes"
+        1 << 20,
+        ge=1024,
+        validation_alias="GATEWAY_MAX_BODY_BYTES",
+        description="largest request body in bytes",
     )
     request_timeout: float = Field(
-        600.0, gt=0, validation_alias="GATEWAY_REQUEST_TIMEOUT", description="seconds until a request is answered with 504"
+        600.0,
+        gt=0,
+        validation_alias="GATEWAY_REQUEST_TIMEOUT",
+        description="seconds until a request is answered with 504",
     )
     drain_timeout: float = Field(
-        60.0, gt=0, validation_alias="GATEWAY_DRAIN_TIMEOUT", description="seconds that running requests get at a stop"
+        60.0,
+        gt=0,
+        validation_alias="GATEWAY_DRAIN_TIMEOUT",
+        description="seconds that running requests get at a stop",
     )
     read_timeout: float = Field(
-        30.0, gt=0, validation_alias="GATEWAY_READ_TIMEOUT", description="seconds in which a whole request must have arrived"
+        30.0,
+        gt=0,
+        validation_alias="GATEWAY_READ_TIMEOUT",
+        description="seconds in which a whole request must have arrived",
     )
 
     runtime_dir: Path | None = Field(
-        None, validation_alias="GATEWAY_RUNTIME_DIR", description="where the gateway's processes meet; set by the master for its workers"
+        None,
+        validation_alias="GATEWAY_RUNTIME_DIR",
+        description="where the gateway's processes meet; set by the master for its workers",
     )
 
     @property
@@ -127,7 +157,7 @@ class Settings(BaseSettings):
     @property
     def uses_default_database(self) -> bool:
         """Whether keys are in the SQLite file that the gateway makes by itself."""
-        return self.database_url == Settings.model_fields["database_url"].default
+        return bool(self.database_url == Settings.model_fields["database_url"].default)
 
     @property
     def address(self) -> str:

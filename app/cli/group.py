@@ -49,6 +49,4 @@ def _one_line(error: GatewayError) -> str:
     return " ".join(text.split())
 
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
-)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")

@@ -43,16 +43,12 @@ class Names(click.ParamType[tuple[str, ...] | Lifted]):
 
     name = "names"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...] | Lifted:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...] | Lifted:
         """Fails with a usage error that names the option."""
         if value == LIFTED:
             return LIFTED
         names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
-        return names or self.fail(
-            "give names of models, such as A,B, or 'none' to lift the limit.", param, ctx
-        )
+        return names or self.fail("give names of models, such as A,B, or 'none' to lift the limit.", param, ctx)
 
 
 COUNT = Number(1, LARGEST)
@@ -106,9 +102,7 @@ def _quota(what: str, amount: int | Lifted | None, period: str | None, before: Q
     number = _given(amount, before.amount if before else None)
     every = _given(Period(period) if period else None, before.period if before else None)
     if number is None:
-        raise click.UsageError(
-            f"--{what}-quota-period needs --{what}-quota: the product has no such quota yet."
-        )
+        raise click.UsageError(f"--{what}-quota-period needs --{what}-quota: the product has no such quota yet.")
     if every is None:
         raise click.UsageError(f"--{what}-quota needs --{what}-quota-period: {', '.join(Period)}.")
     return Quota(number, every)
@@ -145,9 +139,7 @@ def document(limits: Limits) -> dict[str, object]:
 def _rate(rate: Rate | None) -> str:
     if rate is None:
         return NOTHING
-    return (
-        f"{rate.calls} a minute" if rate.seconds == Rate(1).seconds else f"{rate.calls} in {rate.seconds} s"
-    )
+    return f"{rate.calls} a minute" if rate.seconds == Rate(1).seconds else f"{rate.calls} in {rate.seconds} s"
 
 
 def _quota_text(quota: Quota | None) -> str:

@@ -42,15 +42,11 @@ def show(pid: str, *, as_json: bool) -> None:
 @click.option("--calls-per-minute", type=COUNT, metavar="N", help="Calls in any minute.")
 @click.option("--call-quota", type=COUNT, metavar="N", help="Calls in a period.")
 @click.option("--call-quota-period", type=PERIOD, help="The period of the call quota.")
-@click.option(
-    "--tokens-per-minute", type=COUNT, metavar="N", help="Tokens of prompts and answers, in a minute."
-)
+@click.option("--tokens-per-minute", type=COUNT, metavar="N", help="Tokens of prompts and answers, in a minute.")
 @click.option("--token-quota", type=COUNT, metavar="N", help="Tokens of prompts and answers, in a period.")
 @click.option("--token-quota-period", type=PERIOD, help="The period of the token quota.")
 @click.option("--max-concurrency", type=COUNT, metavar="N", help="Calls at a time.")
-@click.option(
-    "--max-tokens", type=COUNT, metavar="N", help="The most tokens that one call may have generated."
-)
+@click.option("--max-tokens", type=COUNT, metavar="N", help="The most tokens that one call may have generated.")
 @click.option("--priority", type=PRIORITY, metavar="N", help="A smaller number goes first.")
 @click.option("--models", type=Names(), metavar="A,B", help="The models that calls may name.")
 @json_option

@@ -69,7 +69,9 @@ class ScriptedEngine:
     def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
-        return _Generation(self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length)
+        return _Generation(
+            self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length
+        )
 
     def load(self) -> tuple[int, int]:
         return self.running, 0

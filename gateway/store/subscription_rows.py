@@ -52,9 +52,7 @@ def add(connection: Connection, values: Mapping[str, object], digests: Mapping[s
     Raises ConstraintError (from the transaction) where the id or a key is taken, or no such product exists.
     """
     connection.execute(insert(subscriptions).values(values))
-    rows = [
-        {"subscription_id": values["id"], "slot": slot, "digest": digest} for slot, digest in digests.items()
-    ]
+    rows = [{"subscription_id": values["id"], "slot": slot, "digest": digest} for slot, digest in digests.items()]
     connection.execute(insert(keys), rows)
 
 

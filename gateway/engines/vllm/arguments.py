@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -15,13 +15,14 @@ class EngineArgumentsError(Exception):
     """vLLM does not take these flags; the text is its parser's."""
 
 
-class _Parser(FlexibleArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse's own exits; a host reports first
+class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # vLLM's types are not read
+    def error(self, message: str) -> NoReturn:
+        """Where argparse would print and exit."""
         raise EngineArgumentsError(message)
 
 
 def parse(model: str, flags: Sequence[str]) -> AsyncEngineArgs:
-    """vLLM's engine arguments for a model and the flags of `vllm serve`; a later flag wins over an earlier one.
+    """VLLM's engine arguments for a model and the flags of `vllm serve`; a later flag wins over an earlier one.
 
     Raises:
         EngineArgumentsError: a flag or its value is unknown.

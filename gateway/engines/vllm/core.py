@@ -59,4 +59,5 @@ def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
 
 def _load(core: EngineCoreProc) -> tuple[int, int]:
     """How many requests are running, and how many wait."""
-    return core.scheduler.get_request_counts()
+    running, waiting = core.scheduler.get_request_counts()
+    return running, waiting

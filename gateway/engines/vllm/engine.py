@@ -223,14 +223,19 @@ class _Generation:
     _numbers = itertools.count(1)
 
     def __init__(
-        self, session: _Session, prompt_ids: list[int], params: SamplingParams, loop: asyncio.AbstractEventLoop
+        self,
+        session: _Session,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._session = session
         self._prompt_ids = prompt_ids
         self._params = params
         self._loop = loop
         self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
-        self._request_id: str | None = None  # vLLM's internal one
+        self._request_id: str | None = None  # vLLM's internal one, once it is in the engine
+        self._added = asyncio.Event()
         self._produced = 0
         self._task: asyncio.Task[None] | None = None
         self._cancel: asyncio.Task[None] | None = None
@@ -262,6 +267,7 @@ class _Generation:
     def _end(self, event: Finish | Exception) -> None:
         if not self._over:
             self._over = True
+            self._added.set()
             self._events.put(event)
             self._session.generations.discard(self)
 
@@ -272,9 +278,12 @@ class _Generation:
         llm = self._session.llm
         try:
             collector = await llm.add_request(
-                f"get-data-{next(self._numbers)}", TokensPrompt(prompt_token_ids=self._prompt_ids), self._params
+                f"get-data-{next(self._numbers)}",
+                TokensPrompt(prompt_token_ids=self._prompt_ids),
+                self._params,
             )
             self._request_id = collector.request_id
+            self._added.set()
             while not self._over:
                 self._publish(collector.get_nowait() or await collector.get())
         except (VLLMClientError, ValueError) as error:
@@ -285,7 +294,9 @@ class _Generation:
         except Exception as error:
             # vLLM's client has lost the engine; the host says so as well, and a new session follows.
             log.exception("the engine failed under a request")
-            self._end(UnavailableError("The model failed while it answered. Try again.", detail=repr(error), retry_after=5))
+            self._end(
+                UnavailableError("The model failed while it answered. Try again.", detail=repr(error), retry_after=5)
+            )
 
     def _publish(self, output: RequestOutput) -> None:
         completion = output.outputs[0]
@@ -307,13 +318,12 @@ class _Generation:
             self._cancel = self._loop.create_task(self._run_cancel())
 
     async def _run_cancel(self) -> None:
-        while self._request_id is None and not self._over:
-            await asyncio.sleep(0)  # it is being added to the engine at this moment
+        await self._added.wait()
         if self._over or self._request_id is None:
             return
         try:
             produced = await self._session.abort(self._request_id)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
             log.warning("the engine did not say what an aborted request had produced: %r", error)
             produced = self._produced
         if produced is None:
@@ -335,7 +345,5 @@ def _import_vllm() -> None:
 
 
 def _public(error: Exception) -> str:
-    """vLLM's own words about a request at fault: they name the parameter and never hold the prompt."""
+    """VLLM's own words about a request at fault: they name the parameter and never hold the prompt."""
     return f"The model cannot do this: {str(error).partition(chr(10))[0]}"
-
-

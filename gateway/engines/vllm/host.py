@@ -108,7 +108,7 @@ class Host:
             for connection in ready:
                 if connection in self._clients:
                     self._drop(connection, epoch)
-                elif (client := self._accept()) is not None and not self._attach(client, epoch, engine, free):
+                elif (newcomer := self._accept()) is not None and not self._attach(newcomer, epoch, engine, free):
                     return
 
     def _attach(self, client: Connection, epoch: int, engine: _Engine, free: Iterator[int]) -> bool:
@@ -186,11 +186,12 @@ def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_E
     config = deepcopy(config)  # loading writes into it
     names = [f"{progress.since:.6f}-{slot}" for slot in range(SLOTS)]
     addresses = EngineZmqAddresses(
-        inputs=[f"ipc://{folder}/in-{name}" for name in names], outputs=[f"ipc://{folder}/out-{name}" for name in names]
+        inputs=[f"ipc://{folder}/in-{name}" for name in names],
+        outputs=[f"ipc://{folder}/out-{name}" for name in names],
     )
     manager = None
     try:
-        with launch_core_engines(config, Executor.get_class(config), False, addresses) as launch:
+        with launch_core_engines(config, Executor.get_class(config), log_stats=False, addresses=addresses) as launch:
             manager = launch.engine_manager
         yield _Engine(manager, addresses, config)
     finally:

@@ -12,15 +12,24 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from gateway.engine import EngineStatus, Phase
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOCKET_NAME = "host.sock"
 _PROGRESS_NAME = "progress.json"
 # The phases in which an engine is on its way, in their order.
-LOADING_PHASES: tuple[Phase, ...] = ("starting", "importing", "configuring", "loading", "allocating", "attaching")
+LOADING_PHASES: tuple[Phase, ...] = (
+    "starting",
+    "importing",
+    "configuring",
+    "loading",
+    "allocating",
+    "attaching",
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ class Progress:
             found = json.loads((folder / _PROGRESS_NAME).read_text())
         except FileNotFoundError:
             return Progress("starting", time.time())
-        phase = found["phase"] if found["phase"] in get_args(Phase) else "starting"
+        phase: Phase = next(phase for phase in get_args(Phase) if phase == found["phase"])
         return Progress(phase, float(found["since"]), int(found["attempt"]), found["refused"])
 
     def status(self) -> EngineStatus:

@@ -14,7 +14,7 @@ _SAME_NAME = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "pre
 
 
 def sampling_params(sampling: Sampling, model_defaults: dict[str, Any]) -> SamplingParams:
-    """vLLM's parameters for a request.
+    """VLLM's parameters for a request.
 
     Args:
         sampling: what the caller asked for; None leaves a value to `model_defaults`.

@@ -28,9 +28,7 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer()),
         sa.PrimaryKeyConstraint("id", name="pk_products"),
         sa.CheckConstraint("(rate_calls IS NULL) = (rate_seconds IS NULL)", name=op.f("ck_products_rate")),
-        sa.CheckConstraint(
-            "(call_quota IS NULL) = (call_quota_period IS NULL)", name=op.f("ck_products_call_quota")
-        ),
+        sa.CheckConstraint("(call_quota IS NULL) = (call_quota_period IS NULL)", name=op.f("ck_products_call_quota")),
         sa.CheckConstraint(
             "(token_quota IS NULL) = (token_quota_period IS NULL)", name=op.f("ck_products_token_quota")
         ),
