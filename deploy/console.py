@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.engines.vllm.link import Progress
+from gateway.wiring import build_key_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,29 +32,29 @@ _WORDS = {
 class Console:
     """Progress on standard error, the way in on standard output."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = folder
         self._key: str | None = settings.dev_key
 
     def prepare_store(self) -> None:
         """Bring the key store up to date, and make the subscription `dev` where the defaults are in use."""
-        from gateway.wiring import open_key_store  # noqa: PLC0415 - SQLAlchemy, before any fork only for as long as needed
-
-        if self._settings.uses_default_database or self._settings.dev_key:
-            with open_key_store(self._settings) as key_store:
+        key_store = build_key_store(self._settings)
+        try:
+            if self._settings.uses_default_database or self._settings.dev_key:
                 self._key = key_store.subscriptions.ensure_dev(self._settings.dev_key) or self._settings.dev_key
+        finally:
+            key_store.store.close()
 
-    def start(self, listener: socket.socket) -> None:
+    def start(self, listener: socket.socket, folder: Path) -> None:
         """Follow the start in a thread until a prompt would be answered."""
-        threading.Thread(target=self._follow, args=(listener,), name="console", daemon=True).start()
+        threading.Thread(target=self._follow, args=(listener, folder), name="console", daemon=True).start()
 
-    def _follow(self, listener: socket.socket) -> None:
+    def _follow(self, listener: socket.socket, folder: Path) -> None:
         started, shown = time.monotonic(), ""
         while True:
             if listener.fileno() < 0:  # the gateway is stopping
                 return
-            phase = Progress.read(self._folder).phase
+            phase = Progress.read(folder).phase
             if phase == "ready":  # the host is; are the workers?
                 if _answers_ready(listener):
                     break

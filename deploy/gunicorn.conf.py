@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from deploy.console import Console
 from deploy.worker import GatewayWorker
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
+from gateway.errors import UnavailableError
 from gateway.settings import SettingsError, load_settings
 from gateway.telemetry import configure_logging
 
@@ -54,10 +55,17 @@ def on_starting(server: Any) -> None:
     global _host, _console  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
     configure_logging()
     set_engine_environment()
+    _console = Console(settings)
+    try:
+        _console.prepare_store()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(os.EX_CONFIG)
+    except UnavailableError as error:
+        sys.stderr.write(f"GATEWAY_DATABASE_URL: {error.message} ({error.detail})\n")
+        sys.exit(os.EX_UNAVAILABLE)
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
-    _console = Console(settings, folder)
-    _console.prepare_store()
 
     def refused(fault: str) -> None:
         global _exit_status  # noqa: PLW0603
@@ -75,7 +83,7 @@ def when_ready(server: Any) -> None:
     pressed = iter([signal.SIGTERM])
     signal.signal(signal.SIGINT, lambda _number, frame: server.signal(next(pressed, signal.SIGQUIT), frame))
     if _console is not None:
-        _console.start(server.LISTENERS[0].sock)
+        _console.start(server.LISTENERS[0].sock, Path(os.environ["GATEWAY_RUNTIME_DIR"]))
 
 
 def post_worker_init(worker: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +10,11 @@ from gateway.engines.vllm import VllmEngine
 from gateway.keys import KeyHasher, load_pepper
 from gateway.products import Products
 from gateway.service import Gateway
-from gateway.settings import ROOT
-from gateway.store import Store, open_store
+from gateway.settings import ROOT, SettingsError
+from gateway.store import Store, StoreError, connect_store, open_store
 from gateway.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gateway.settings import Settings
 
 _PEPPER_FILE = ROOT / "var" / "pepper"
@@ -32,26 +29,26 @@ class KeyStore:
     products: Products
 
 
-def connect_key_store(settings: Settings) -> KeyStore:
-    """The key store that the settings name, made or brought up to date.
+def build_key_store(settings: Settings) -> KeyStore:
+    """The key store that the settings name.
+
+    A worker takes it as its master has left it, so that a database that is down does not keep it from starting;
+    every other process makes it or brings it up to date.
 
     Raises:
-        StoreError: the operator has to change something.
+        SettingsError: the database's URL or the pepper is at fault.
         UnavailableError: the database cannot be reached now.
     """
-    store = open_store(settings.database_url)
-    pepper = settings.key_pepper.encode() if settings.key_pepper else load_pepper(_PEPPER_FILE)
-    return KeyStore(store, Subscriptions(store, KeyHasher(pepper)), Products(store))
-
-
-@contextmanager
-def open_key_store(settings: Settings) -> Iterator[KeyStore]:
-    """The same for a moment, with its connections closed at the end."""
-    key_store = connect_key_store(settings)
+    in_worker = settings.runtime_dir is not None
     try:
-        yield key_store
-    finally:
-        key_store.store.close()
+        store = connect_store(settings.database_url) if in_worker else open_store(settings.database_url)
+    except StoreError as error:
+        raise SettingsError([f"GATEWAY_DATABASE_URL: {error}"]) from error
+    try:
+        pepper = settings.key_pepper.encode() if settings.key_pepper else load_pepper(_PEPPER_FILE)
+    except (ValueError, OSError) as error:
+        raise SettingsError([f"GATEWAY_KEY_PEPPER is not set, and its file does not do: {error}"]) from error
+    return KeyStore(store, Subscriptions(store, KeyHasher(pepper)), Products(store))
 
 
 def build_gateway(settings: Settings) -> Gateway:

@@ -5,6 +5,6 @@ places where statements run, so every database fault is translated there, and no
 """
 
 from gateway.store.faults import ConstraintError, StoreError
-from gateway.store.store import Store, open_store
+from gateway.store.store import Store, connect_store, open_store
 
-__all__ = ["ConstraintError", "Store", "StoreError", "open_store"]
+__all__ = ["ConstraintError", "Store", "StoreError", "connect_store", "open_store"]

@@ -84,6 +84,15 @@ def open_store(url: str, *, patience: float = 1.5) -> Store:
     return Store(engine)
 
 
+def connect_store(url: str, *, patience: float = 1.5) -> Store:
+    """The store at `url`, which another process has brought up to date. Does not touch the database yet.
+
+    Raises:
+        StoreError: the operator has to change something: the URL, the driver.
+    """
+    return Store(make_engine(parse_url(url), patience=patience))
+
+
 @contextmanager
 def _translated(engine: Engine) -> Iterator[None]:
     try:

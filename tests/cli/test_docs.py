@@ -25,17 +25,11 @@ def test_every_command_is_in_the_table_and_no_other(group: click.Group) -> None:
 
 
 def test_every_option_of_products_set_is_on_the_page() -> None:
-    options = {
-        name for option in products.commands["set"].params for name in option.opts if name.startswith("--")
-    }
+    options = {name for option in products.commands["set"].params for name in option.opts if name.startswith("--")}
     assert options - set(re.findall(r"--[a-z-]+", PAGE)) == set()
 
 
 def test_the_table_of_states_is_the_code_s() -> None:
     rows = re.findall(r"^\| `([a-z]+)` \|[^|]*\|([^|]*)\|$", PAGE, flags=re.MULTILINE)
-    documented = {
-        state: {part.strip() for part in following.split(",") if part.strip()} for state, following in rows
-    }
-    assert documented == {
-        state.value: {to.value for to in following} for state, following in TRANSITIONS.items()
-    }
+    documented = {state: {part.strip() for part in following.split(",") if part.strip()} for state, following in rows}
+    assert documented == {state.value: {to.value for to in following} for state, following in TRANSITIONS.items()}

@@ -57,9 +57,7 @@ def heavy():
 """
 
 
-def test_create_prints_both_keys_and_says_that_it_does_so_once(
-    flask: Flask, subscriptions: Subscriptions
-) -> None:
+def test_create_prints_both_keys_and_says_that_it_does_so_once(flask: Flask, subscriptions: Subscriptions) -> None:
     result = flask("subscriptions", "create", "Acme Inc.", "--product", "starter")
     assert result.exit_code == 0
     assert "Created subscription acme-inc for product starter." in result.stdout
@@ -176,8 +174,7 @@ def test_a_store_that_cannot_be_reached_is_one_line_with_the_cause(flask: Flask,
         result = flask("subscriptions", "create", "Acme", "--product", "starter")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "Error: The key store cannot be reached. Try again in 2 seconds. "
-        "(OperationalError: database is locked)\n"
+        "Error: The key store cannot be reached. Try again in 2 seconds. (OperationalError: database is locked)\n"
     )
 
 

@@ -45,9 +45,7 @@ class Program:
     name: str
     command: tuple[str, ...]
 
-    def start(
-        self, server: Server, *arguments: str, key: str | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
+    def start(self, server: Server, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run the program to its end; `key` in place of the server's, an empty one for none at all."""
         # An environment of its own: no proxy, no tool's settings, and a locale in which Java reads its
         # arguments as UTF-8.

@@ -21,8 +21,7 @@ MISSING_KEY = (
     "Make sure to include subscription key when making requests to an API."
 )
 INVALID_KEY = (
-    "Access denied due to invalid subscription key. "
-    "Make sure to provide a valid key for an active subscription."
+    "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
 )
 
 Reference = Callable[..., dict[str, Any]]
@@ -106,9 +105,7 @@ def test_seeded_text_is_the_same_from_every_language(
     assert body["generated_text"] == expected["generated_text"]
 
 
-def test_system_prompt_reaches_the_model(
-    program: Program, gateway_server: Server, reference: Reference
-) -> None:
+def test_system_prompt_reaches_the_model(program: Program, gateway_server: Server, reference: Reference) -> None:
     seen = program.ask(gateway_server, *GREEDY, "system-prompt-get-data", PROMPT, SYSTEM_PROMPT)
     body = check_answer(seen)
     without = reference(prompt=PROMPT, temperature=0, max_tokens=48)
@@ -124,9 +121,7 @@ def test_system_prompt_reaches_the_model(
     assert body["usage"]["prompt_tokens"] > without["usage"]["prompt_tokens"]
 
 
-def test_stream_has_the_same_text_in_pieces(
-    program: Program, gateway_server: Server, reference: Reference
-) -> None:
+def test_stream_has_the_same_text_in_pieces(program: Program, gateway_server: Server, reference: Reference) -> None:
     seen = program.ask(gateway_server, "--stream", *GREEDY, "get-data", PROMPT)
     expected = reference(prompt=PROMPT, temperature=0, max_tokens=48)
     assert seen["status"] == 200, seen
@@ -145,9 +140,7 @@ def test_stream_has_the_same_text_in_pieces(
     assert last["model"] == expected["model"]
 
 
-def test_characters_of_many_bytes_come_through(
-    program: Program, gateway_server: Server, reference: Reference
-) -> None:
+def test_characters_of_many_bytes_come_through(program: Program, gateway_server: Server, reference: Reference) -> None:
     body = check_answer(program.ask(gateway_server, *GREEDY, "get-data", UNICODE_PROMPT))
     expected = reference(prompt=UNICODE_PROMPT, temperature=0, max_tokens=48)
     assert body["generated_text"] == expected["generated_text"]
@@ -187,9 +180,7 @@ def test_system_prompt_is_no_field_of_get_data(python: Program, gateway_server: 
     assert "system prompt" in check_error(seen, 400)
 
 
-def test_java_may_send_the_space_as_it_is(
-    java: Program, gateway_server: Server, reference: Reference
-) -> None:
+def test_java_may_send_the_space_as_it_is(java: Program, gateway_server: Server, reference: Reference) -> None:
     # As one file, uncompiled: the form that the program's own comment shows.
     as_shown = Program("java", ("java", str(HERE / "java" / "GetData.java")))
     body = check_answer(as_shown.ask(gateway_server, "--raw-path", *GREEDY, "get-data", PROMPT))

@@ -99,9 +99,7 @@ def test_a_full_disk_is_unavailable_and_loses_nothing(sqlite: Store) -> None:
         fill()
     assert "full" in str(caught.value.detail)
     with sqlite.reading() as connection:
-        assert (
-            connection.execute(text("SELECT name FROM products ORDER BY id")).scalars().first() == "Starter"
-        )
+        assert connection.execute(text("SELECT name FROM products ORDER BY id")).scalars().first() == "Starter"
 
 
 def test_a_file_that_is_no_database_is_unavailable(path: Path) -> None:

@@ -46,9 +46,7 @@ def test_the_code_has_every_constraint_that_the_migrations_make(store: Store) ->
     with store.reading() as connection:
         for table in metadata.sorted_tables:
             found = {check["name"] for check in inspect(connection).get_check_constraints(table.name)}
-            expected = {
-                c.name for c in table.constraints if c.__visit_name__ == "table_or_column_check_constraint"
-            }
+            expected = {c.name for c in table.constraints if c.__visit_name__ == "table_or_column_check_constraint"}
             assert found == expected, table.name
 
 
@@ -135,9 +133,7 @@ def test_a_percent_sign_in_the_path_is_no_trouble(tmp_path: Path) -> None:
     assert open_and_count(f"sqlite:///{tmp_path / '100% sure' / 'g.sqlite3'}") == 2
 
 
-def test_a_relative_path_is_taken_from_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_is_taken_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_and_count("sqlite:///var/g.sqlite3") == 2
     assert Path("var/g.sqlite3").is_file()

@@ -71,9 +71,7 @@ def test_the_id_of_the_dev_subscription_is_kept_free(subscriptions: Subscription
     assert re.fullmatch("dev-[0-9a-f]{6}", subscriptions.create("Dev", "starter").subscription.id)
 
 
-def test_subscriptions_of_one_name_made_at_once_get_ids_of_their_own(
-    url: str, subscriptions: Subscriptions
-) -> None:
+def test_subscriptions_of_one_name_made_at_once_get_ids_of_their_own(url: str, subscriptions: Subscriptions) -> None:
     ids = at_once(3, create_one, url)
     assert len(set(ids)) == 3
     assert "acme" in ids
@@ -133,9 +131,7 @@ def test_cancelled_and_rejected_are_final() -> None:
     }
 
 
-def test_a_submitted_subscription_starts_when_it_is_activated(
-    subscriptions: Subscriptions, clock: Clock
-) -> None:
+def test_a_submitted_subscription_starts_when_it_is_activated(subscriptions: Subscriptions, clock: Clock) -> None:
     submitted = subscriptions.create("acme", "starter", state=State.SUBMITTED).subscription
     clock.advance(days=2)
     assert submitted.starts_at is None
@@ -209,8 +205,6 @@ def test_a_date_without_a_zone_and_an_end_before_the_start_are_refused(
         lambda service: service.get("'; DROP TABLE subscriptions; --"),
     ],
 )
-def test_an_unknown_id_is_not_found(
-    subscriptions: Subscriptions, act: Callable[[Subscriptions], Any]
-) -> None:
+def test_an_unknown_id_is_not_found(subscriptions: Subscriptions, act: Callable[[Subscriptions], Any]) -> None:
     with pytest.raises(NotFoundError, match="There is no subscription"):
         act(subscriptions)

@@ -72,9 +72,7 @@ def test_a_subscription_to_all_products_has_no_limits(subscriptions: Subscriptio
     assert subscriptions.verify(issued.primary_key).product == ALL_PRODUCTS
 
 
-def test_a_limit_that_changes_counts_at_the_next_call(
-    subscriptions: Subscriptions, products: Products
-) -> None:
+def test_a_limit_that_changes_counts_at_the_next_call(subscriptions: Subscriptions, products: Products) -> None:
     issued = subscriptions.create("Acme", "starter")
     before = subscriptions.verify(issued.primary_key).product
     changed = products.set("starter", lambda limits: type(limits)(max_tokens=7)).product
@@ -133,9 +131,7 @@ def test_the_caller_of_a_refused_key_does_not_learn_why(subscriptions: Subscript
     assert len(messages) == 1
 
 
-def test_a_key_counts_from_its_start_date_until_its_expiration_date(
-    subscriptions: Subscriptions, clock: Clock
-) -> None:
+def test_a_key_counts_from_its_start_date_until_its_expiration_date(subscriptions: Subscriptions, clock: Clock) -> None:
     start, end = clock.now + timedelta(hours=1), clock.now + timedelta(hours=2)
     key = subscriptions.create("Acme", "starter", starts_at=start, expires_at=end).primary_key
     assert "starts at 2030-01-01T13:00:00+00:00" in refused(subscriptions, key)

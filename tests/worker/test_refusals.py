@@ -107,9 +107,7 @@ def test_the_application_gets_the_same_trace_id(server: Server) -> None:
     assert server.ask(request).json()["trace"] == TRACE
 
 
-@pytest.mark.parametrize(
-    "request_bytes", ["HEAD / HTTP/1.1\r\n\r\n", "HEAD /x y HTTP/1.1\r\nHost: x\r\n\r\n"]
-)
+@pytest.mark.parametrize("request_bytes", ["HEAD / HTTP/1.1\r\n\r\n", "HEAD /x y HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_head_gets_no_body(server: Server, request_bytes: str) -> None:
     with server.client() as client:
         client.send(request_bytes)
@@ -122,9 +120,7 @@ def test_head_gets_no_body(server: Server, request_bytes: str) -> None:
 def test_a_failing_application_is_a_500_that_quotes_nothing(server: Server) -> None:
     before = len(server.log())
     reply = check_refusal(server.get(f"/broken?subscription-key={CANARY}"), 500)
-    record = wait_until(
-        lambda: reply.headers["x-trace-id"] in server.log() and server.log()[before:], "the record"
-    )
+    record = wait_until(lambda: reply.headers["x-trace-id"] in server.log() and server.log()[before:], "the record")
     assert "OSError" in record
     assert "helper_app.py" in record  # where it happened
 

@@ -120,9 +120,7 @@ def test_no_body_is_invited_that_is_too_large(server: Server) -> None:
         assert client.ended()
 
 
-@pytest.mark.parametrize(
-    "path", ["/Get Data", "/get data/", "/System Prompt Get Data", "/SYSTEM PROMPT GET DATA/"]
-)
+@pytest.mark.parametrize("path", ["/Get Data", "/get data/", "/System Prompt Get Data", "/SYSTEM PROMPT GET DATA/"])
 @pytest.mark.parametrize("query", ["", "?subscription-key=k&a=%20"])
 def test_the_two_paths_may_have_raw_spaces(server: Server, path: str, query: str) -> None:
     told = server.ask(post(path + query, b"{}")).json()
@@ -131,9 +129,7 @@ def test_the_two_paths_may_have_raw_spaces(server: Server, path: str, query: str
     assert told["length"] == 2
 
 
-@pytest.mark.parametrize(
-    "path", ["/Get  Data", "/Get Data /", "/Get Data/x", "/v1/Get Data", "/System Prompt"]
-)
+@pytest.mark.parametrize("path", ["/Get  Data", "/Get Data /", "/Get Data/x", "/v1/Get Data", "/System Prompt"])
 def test_no_other_path_may(server: Server, path: str) -> None:
     check_refusal(server.ask(post(path, b"{}")), 400)
 

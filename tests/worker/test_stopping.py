@@ -37,9 +37,7 @@ def interrupt_to_master(server: Server) -> None:
 
 
 @pytest.mark.parametrize("stop", [term_to_master, interrupt_to_group, interrupt_to_master])
-def test_running_requests_end_whole_and_new_ones_get_503(
-    server: Server, stop: Callable[[Server], None]
-) -> None:
+def test_running_requests_end_whole_and_new_ones_get_503(server: Server, stop: Callable[[Server], None]) -> None:
     with server.client() as held, server.client() as half:
         half.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nha")
         held.send(GET.format("/steps"))
