@@ -95,9 +95,8 @@ class GatewayServer:
         found: list[dict[str, Any]] = []
 
         def written() -> bool:
-            for line in list(self.log):
-                if trace_id in line and '"event": "request"' in line:
-                    found.append(json.loads(line))
+            lines = [line for line in list(self.log) if trace_id in line and '"event": "request"' in line]
+            found.extend(map(json.loads, lines))
             return bool(found)
 
         wait_for(written, f"the log line of {trace_id}")
@@ -198,5 +197,4 @@ def end(server: GatewayServer) -> None:
 
 def _collect(stream: Any, lines: list[str]) -> None:
     with stream:
-        for line in stream:
-            lines.append(line.rstrip("\n"))
+        lines.extend(line.rstrip("\n") for line in stream)

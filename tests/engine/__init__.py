@@ -1,0 +1,1 @@
+"""The engine port, over the scripted engine and over the real vLLM."""

@@ -1,0 +1,82 @@
+"""What every engine promises (`gateway.engine`), tried on each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.engine import Cancelled, Delta, Finish, Message, Sampling
+from tests.server import wait_for
+
+if TYPE_CHECKING:
+    from gateway.engine import Engine, Event, Generation
+
+LONG = [Message("user", "Count from 1 to 300")]
+
+
+def drain(generation: Generation) -> list[Event]:
+    """Every event to the end."""
+    events: list[Event] = []
+    while not events or not isinstance(events[-1], Finish):
+        events.append(generation.next(60))
+    return events
+
+
+def test_a_generation_is_deltas_and_then_a_finish(engine: Engine) -> None:
+    *deltas, finish = drain(engine.generate(engine.encode(LONG), Sampling(max_tokens=40, temperature=0)))
+    assert isinstance(finish, Finish)
+    assert finish.reason == "length"
+    ids = [number for delta in deltas if isinstance(delta, Delta) for number in delta.token_ids]
+    assert finish.completion_tokens == len(ids) == 40
+    assert "".join(delta.text for delta in deltas if isinstance(delta, Delta))
+
+
+def test_a_cancelled_generation_says_what_was_produced(engine: Engine) -> None:
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0))
+    seen = 0
+    with pytest.raises(Cancelled) as cancelled:
+        while True:
+            event = generation.next(60)
+            assert isinstance(event, Delta)
+            seen += len(event.token_ids)
+            generation.cancel()
+    assert seen <= cancelled.value.completion_tokens < 1000
+    wait_for(lambda: engine.load() == (0, 0), "an empty engine", 1)
+
+
+def test_a_generation_may_be_cancelled_before_its_first_token(engine: Engine) -> None:
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0))
+    generation.cancel()
+    generation.cancel()
+    with pytest.raises(Cancelled):
+        while True:
+            generation.next(60)
+    wait_for(lambda: engine.load() == (0, 0), "an empty engine", 1)
+
+
+def test_cancelling_a_finished_generation_changes_nothing(engine: Engine) -> None:
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=3, temperature=0))
+    drain(generation)
+    generation.cancel()
+    assert engine.load() == (0, 0)
+
+
+def test_waiting_is_bounded_by_its_timeout(engine: Engine) -> None:
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=2, temperature=0))
+    drain(generation)
+    with pytest.raises(TimeoutError):
+        generation.next(0.01)
+
+
+def test_generations_run_side_by_side(engine: Engine) -> None:
+    ids = engine.encode(LONG)
+    together = [engine.generate(ids, Sampling(max_tokens=20, temperature=0)) for _ in range(8)]
+    texts = {"".join(event.text for event in drain(one) if isinstance(event, Delta)) for one in together}
+    assert len(texts) == 1
+
+
+def test_models_tell_their_context(engine: Engine) -> None:
+    model = engine.models()[0]
+    assert model.context_length > 100
+    assert engine.status().ready
