@@ -89,12 +89,6 @@ def test_a_worker_that_still_loads_stops_at_once(tmp_path: Path) -> None:
         assert not server.group()
 
 
-def test_an_idle_server_stops_at_once(server: Server) -> None:
-    interrupt_to_group(server)
-    assert server.process.wait(PATIENCE) == 0
-    assert not server.group()
-
-
 def test_interrupting_the_worker_alone_drains_it_and_refuses_nobody(server: Server) -> None:
     old = server.state()["pid"]
     with server.client() as held:
