@@ -303,7 +303,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         An incomplete one is tried again only when it has doubled: that finds faults and excess early, and
         costs no more than a few parses however small the pieces are.
         """
-        ended = b"\r\n\r\n" in conn.buffer[max(0, conn.tried - 3) :]
+        ended = conn.buffer.find(b"\r\n\r\n", max(0, conn.tried - 3)) >= 0
         if not ended and len(conn.buffer) < 2 * conn.tried:
             return
         conn.tried = len(conn.buffer)
@@ -333,7 +333,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, done: Future[After]) -> None:
         """Take a connection back from its thread."""
-        after = After.RESET if done.cancelled() or done.exception() else done.result()
+        failure = done.exception()
+        if failure:  # `handle` is to catch everything
+            self._record("connection failed", conn, failure, where=_where(failure))
+        after = After.RESET if failure else done.result()
         if after is After.RESET:
             self._drop(conn, abort=True)
         elif after is After.CLOSE:
@@ -464,13 +467,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def _record(self, event: str, conn: Connection, fault: BaseException, **more: Any) -> None:
         """Log an event with the class of its cause, never its text: that can quote the request."""
-        _log.info(
-            event,
-            trace_id=conn.trace_id,
-            reason=type(fault).__name__,
-            duration_ms=round(1000 * (time.monotonic() - conn.started), 1),
-            **more,
-        )
+        with contextlib.suppress(OSError):  # a full disk or a closed pipe is no reason to stop serving
+            _log.info(
+                event,
+                trace_id=conn.trace_id,
+                reason=type(fault).__name__,
+                duration_ms=round(1000 * (time.monotonic() - conn.started), 1),
+                **more,
+            )
 
 
 def _send(write: Callable[..., None], *args: Any) -> None:

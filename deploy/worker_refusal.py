@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from gunicorn.http import errors
+from gunicorn.util import http_date
 
 from app.contract import TRACE_HEADER, error_body
 
@@ -153,6 +154,7 @@ def render(answer: Answer, trace_id: str, *, head_only: bool) -> bytes:
     body = error_body(answer.status, answer.message, trace_id)
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
+        f"Date: {http_date()}",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         f"{TRACE_HEADER}: {trace_id}",

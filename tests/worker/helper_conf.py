@@ -13,7 +13,7 @@ GatewayWorker.read_timeout = _given.get("read_timeout", 0.6)
 GatewayWorker.write_timeout = _given.get("write_timeout", 0.6)
 GatewayWorker.max_body_bytes = _given.get("max_body_bytes", 4096)
 
-bind = _given.get("bind", "127.0.0.1:0")
+bind = ["127.0.0.1:0", f"unix:{_given['unix_socket']}"]
 worker_class = "deploy.worker.GatewayWorker"
 workers = 1
 threads = _given.get("threads", 4)

@@ -47,7 +47,7 @@ class Reply(NamedTuple):
 class Client:
     """A socket that reads one response after another."""
 
-    def __init__(self, address: Any) -> None:
+    def __init__(self, address: tuple[str, int] | str) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(PATIENCE)
@@ -119,6 +119,8 @@ class Server:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self._log = folder / "output"
         here = Path(__file__).parent
+        self.unix_socket = str(folder / "socket")
+        settings["unix_socket"] = self.unix_socket
         environment = {**os.environ, "TEST_WORKER": json.dumps(settings), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "gunicorn", "-c", str(here / "helper_conf.py")]
         with self._log.open("wb") as out:
@@ -130,10 +132,8 @@ class Server:
                 cwd=here.parents[1],
                 start_new_session=True,  # a process group of its own, so that Ctrl-C can be played on it
             )
-        self.address: Any = settings.get("bind", "").removeprefix("unix:") or (
-            "127.0.0.1",
-            int(wait_until(lambda: re.search(r"http://127.0.0.1:([1-9]\d*)", self.log()), "its port")[1]),
-        )
+        found = wait_until(lambda: re.search(r"http://127.0.0.1:([1-9]\d*)", self.log()), "its port")
+        self.address = ("127.0.0.1", int(found[1]))
         loading = "loading" in settings
         wait_until(lambda: "Booting worker" in self.log() if loading else self._up(), "its worker")
 
@@ -214,4 +214,5 @@ def check_refusal(reply: Reply | None, status: int) -> Reply:
     assert reply.headers["x-trace-id"] == told["traceId"]
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["connection"] == "close"
+    assert "date" in reply.headers
     return reply

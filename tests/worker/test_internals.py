@@ -114,9 +114,9 @@ def test_the_end_of_a_chunked_body_is_where_gunicorn_sees_it() -> None:
     words += [b"\r\n\r\n", b"0\r\n\r\n", b"1\r\nx\r\n"]
     source = random.Random(1)  # noqa: S311 - the same bodies each time
     agreed = 0
-    for _ in range(3000):
+    for _ in range(1500):
         data = b"".join(source.choices(words, k=source.randint(1, 8)))
         theirs, ours = _gunicorns(data), _ours(data)
         assert ours == theirs or (isinstance(theirs, str) and not isinstance(ours, tuple)), data
         agreed += isinstance(ours, tuple)
-    assert agreed > 100
+    assert agreed > 50

@@ -99,6 +99,7 @@ def test_a_dribble_does_not_move_the_deadline(server: Server) -> None:
             waiting = {client for client in waiting if client.sock not in answered}
             for client in waiting:
                 client.send("1")
+        assert not waiting  # each was answered while it went on sending
         for client in clients:
             check_refusal(client.reply(), 408)
     assert server.state()["served"] == before

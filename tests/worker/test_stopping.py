@@ -87,12 +87,6 @@ def test_a_worker_that_still_loads_stops_at_once(tmp_path: Path) -> None:
         assert not server.group()
 
 
-def test_an_idle_server_stops_at_once(server: Server) -> None:
-    interrupt_to_group(server)
-    assert server.process.wait(PATIENCE) == 0
-    assert not server.group()
-
-
 def test_interrupting_the_worker_alone_drains_it_and_refuses_nobody(server: Server) -> None:
     old = server.state()["pid"]
     with server.client() as held:
@@ -103,7 +97,8 @@ def test_interrupting_the_worker_alone_drains_it_and_refuses_nobody(server: Serv
         os.kill(old, signal.SIGUSR2)
         assert held.chunk() == b"ended"
         assert held.chunk() == b""
-    assert server.state()["pid"] != old  # waits in the listening socket until the new worker takes it
+    # The old worker may take one that comes with the signal; the rest wait for the new worker. None gets 503.
+    wait_until(lambda: server.state()["pid"] != old, "the new worker")
 
 
 def test_a_second_interrupt_does_not_wait(server: Server) -> None:
