@@ -84,9 +84,15 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.entry = Entry(trace_id_from(request.headers.get("traceparent")), _operation())
+    g.entry = Entry(_trace_id(), _operation())
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(trace_id=g.entry.trace_id)
+
+
+def _trace_id() -> str:
+    # The worker class has one for its own records already; elsewhere, as in tests, there is none.
+    found = request.environ.get("gateway.trace_id") or trace_id_from(request.headers.get("traceparent"))
+    return str(found)
 
 
 def _operation() -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.console import Console
-from deploy.worker import GatewayWorker
+from deploy.worker import GatewayWorker, drain_on_interrupt
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.errors import UnavailableError
 from gateway.settings import SettingsError, load_settings
@@ -33,7 +33,7 @@ bind = settings.address
 workers = settings.workers
 threads = settings.threads
 worker_class = "deploy.worker.GatewayWorker"
-worker_connections = settings.threads + 1000
+worker_connections = settings.threads + 256  # each may hold a head and a body in memory
 logger_class = "deploy.logger.GatewayLogger"
 graceful_timeout = math.ceil(settings.drain_timeout)  # gunicorn takes whole seconds
 timeout = 120  # seconds without a heartbeat of a worker's main thread, which never waits for a request
@@ -79,9 +79,7 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """In the master, once it listens."""
-    # gunicorn takes Ctrl-C as "drop everything". Here the first one drains, like SIGTERM; a second one does not wait.
-    pressed = iter([signal.SIGTERM])
-    signal.signal(signal.SIGINT, lambda _number, frame: server.signal(next(pressed, signal.SIGQUIT), frame))
+    drain_on_interrupt(server)
     if _console is not None:
         _console.start(server.LISTENERS[0].sock, Path(os.environ["GATEWAY_RUNTIME_DIR"]))
 

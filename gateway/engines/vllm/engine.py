@@ -145,9 +145,12 @@ class VllmEngine:
 class _Session:
     """One epoch of the engine, seen from this worker. Lives in the event loop."""
 
-    def __init__(self, attachment: Attachment, llm: AsyncLLM, encoder: PromptEncoder) -> None:
+    def __init__(self, attachment: Attachment, llm: AsyncLLM) -> None:
+        from gateway.engines.vllm.prompts import PromptEncoder  # noqa: PLC0415
+
         self.llm = llm
-        self.encoder = encoder
+        self._tokenizer = llm.renderer.get_tokenizer()
+        self.encoder = PromptEncoder(self._tokenizer)
         self.generations: set[_Generation] = set()
         self._created = attachment.created
         self._model_config = attachment.vllm_config.model_config
@@ -160,8 +163,6 @@ class _Session:
         """Take the slot, abort what dead workers left behind, and make one request to see that the engine answers."""
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see _import_vllm
 
-        from gateway.engines.vllm.prompts import PromptEncoder  # noqa: PLC0415
-
         llm = AsyncLLM.from_vllm_config(
             attachment.vllm_config,
             disable_log_stats=True,
@@ -172,7 +173,7 @@ class _Session:
             client_count=attachment.slots,
             client_index=attachment.slot,
         )
-        session = cls(attachment, llm, PromptEncoder(llm.renderer.get_tokenizer()))
+        session = cls(attachment, llm)
         for slot in attachment.orphans:
             await session.abort_client(slot)
         return session
@@ -192,7 +193,17 @@ class _Session:
         try:
             return sampling_params(sampling, self._defaults)
         except ValueError as error:
-            raise InvalidRequestError(_public(error)) from error
+            raise _refused(error, structured=sampling.json_schema is not None) from error
+
+    def beginning(self, text: str, token_ids: Sequence[int]) -> str:
+        """The first text of an answer as the tokenizer alone decodes it.
+
+        vLLM decodes it as a continuation of the prompt. Tokenizers such as Llama's mark the beginning of a word, and
+        decoding an answer by itself drops the space before its first word.
+        """
+        if text.startswith(" ") and not self._tokenizer.decode(token_ids, skip_special_tokens=True).startswith(" "):
+            return text[1:]
+        return text
 
     async def abort(self, request_id: str) -> int | None:
         """Abort a request; how many ids it had produced, or None where the engine had already finished it."""
@@ -237,6 +248,7 @@ class _Generation:
         self._request_id: str | None = None  # vLLM's internal one, once it is in the engine
         self._added = asyncio.Event()
         self._produced = 0
+        self._first_ids: list[int] | None = []  # until the first text
         self._task: asyncio.Task[None] | None = None
         self._cancel: asyncio.Task[None] | None = None
         self._over = False
@@ -287,7 +299,7 @@ class _Generation:
             while not self._over:
                 self._publish(collector.get_nowait() or await collector.get())
         except (VLLMClientError, ValueError) as error:
-            self._end(InvalidRequestError(_public(error)))
+            self._end(_refused(error, structured=self._params.structured_outputs is not None))
         except asyncio.CancelledError:
             if not self._over:
                 raise
@@ -301,8 +313,13 @@ class _Generation:
     def _publish(self, output: RequestOutput) -> None:
         completion = output.outputs[0]
         self._produced += len(completion.token_ids)
-        if completion.text or completion.token_ids:
-            self._events.put(Delta(completion.text, completion.token_ids))
+        text = completion.text
+        if self._first_ids is not None:
+            self._first_ids += completion.token_ids
+            if text:
+                text, self._first_ids = self._session.beginning(text, self._first_ids), None
+        if text or completion.token_ids:
+            self._events.put(Delta(text, completion.token_ids))
         if not output.finished:
             return
         match completion.finish_reason:
@@ -344,6 +361,11 @@ def _import_vllm() -> None:
     log.debug("imported vLLM %s in %.1f s", vllm.__version__, time.monotonic() - started)
 
 
-def _public(error: Exception) -> str:
-    """VLLM's own words about a request at fault: they name the parameter and never hold the prompt."""
-    return f"The model cannot do this: {str(error).partition(chr(10))[0]}"
+def _refused(error: Exception, *, structured: bool) -> InvalidRequestError:
+    """What vLLM refuses, in its own words: they name the parameter and never hold the prompt."""
+    words = str(error).partition("\n")[0].rstrip(".")
+    if structured:
+        return InvalidRequestError(
+            f"Field `response_format` asks for what the model cannot follow: {words}.", param="response_format"
+        )
+    return InvalidRequestError(f"The model cannot do this: {words}.")
