@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     from gateway.engine import EngineStatus, Generation, Message, Sampling
-    from gateway.engines.vllm.prompts import PromptEncoder
 
 # How long a caller waits for EngineCore to say what it had produced. Only an engine that hangs takes longer.
 _ABORT_SECONDS = 5.0
@@ -109,9 +108,9 @@ class VllmEngine:
 
     def _follow_host(self) -> None:
         """Thread: stay connected to the engine host and do what it says."""
-        _import_vllm()
         while not self._stopping.is_set():
             try:
+                _import_vllm()
                 with Client(str(self._folder / SOCKET_NAME), "AF_UNIX") as connection:
                     self._connection = connection
                     while not self._stopping.is_set():
