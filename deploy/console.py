@@ -74,8 +74,10 @@ class Console:
             lines.append(
                 "It is a demo of a few million parameters, not Llama 2. Other weights: GATEWAY_MODEL=… make serve"
             )
-        if self._key:
-            lines.append(f"Subscription key of `dev`: {self._key}   (shown now and never again)")
+        if self._settings.dev_key:
+            lines.append(f"Subscription key of `dev`, from GATEWAY_DEV_KEY: {key}")
+        elif self._key:
+            lines.append(f"Subscription key of `dev`, shown now and never again: {key}")
         else:
             another = ".venv/bin/flask subscriptions create NAME --product starter"
             lines.append(f"Keys were shown when they were made. Another one: {another}")

@@ -18,7 +18,17 @@ locks=("deploy/requirements/$engine.txt")
 [ "${1:-}" != dev ] || locks+=(deploy/requirements/dev.txt)
 
 # `--no-deps`: a lock names everything, and leaves out on purpose what vLLM asks for and nothing uses.
-pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
+install_lock() {
+  .venv/bin/python -m pip --disable-pip-version-check install --no-deps --require-hashes --progress-bar off -r "$1" |
+    awk -v total="$(grep -c '==' "$1")" -v terminal="$([ -t 2 ] && echo 1)" '
+      function show(text) { printf terminal ? "\r  %s\033[K" : "  %s\n", text > "/dev/stderr" }
+      /^Collecting/ { n++; if (terminal || n % 25 == 0) show(n " of " total " packages, " $2) }
+      /^Installing collected/ { show("unpacking " n " packages") }
+      END { if (terminal) printf "\n" > "/dev/stderr" }'
+}
+install_torch() {
+  .venv/bin/python -m pip --disable-pip-version-check --quiet install --no-deps torch==2.13.0+cpu "$@"
+}
 
 find_python() {
   local candidate
@@ -43,12 +53,11 @@ for lock in "${locks[@]}"; do
     "$python" -m venv .venv
   fi
   echo "installing $lock: $(grep -c '==' "$lock") packages; the first time takes a few minutes …" >&2
-  pip install --no-deps --require-hashes -r "$lock"
+  install_lock "$lock"
   if [ "$lock" = deploy/requirements/cpu.txt ]; then
     # The CPU build of PyTorch is not in the common index: first what pip is set up with, then PyTorch's own index.
     echo "installing PyTorch's CPU build …" >&2
-    pip install --no-deps torch==2.13.0+cpu 2>/dev/null ||
-      pip install --no-deps torch==2.13.0+cpu --index-url https://download.pytorch.org/whl/cpu
+    install_torch 2>/dev/null || install_torch --index-url https://download.pytorch.org/whl/cpu
   fi
   echo "$wanted" >"$mark"
   echo "installed $lock in $((SECONDS - started)) s" >&2

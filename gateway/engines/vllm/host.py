@@ -62,7 +62,7 @@ class Host:
             progress.write(self._folder)
             up_since = time.monotonic()
             try:
-                with _engine(config, self._folder, progress) as engine:
+                with _engine(config, self._folder, epoch) as engine:
                     Progress("ready", progress.since, progress.attempt).write(self._folder)
                     up_since = time.monotonic()
                     self._serve(epoch, engine)
@@ -176,7 +176,7 @@ class _Engine:
 
 
 @contextlib.contextmanager
-def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_Engine]:
+def _engine(config: VllmConfig, folder: Path, epoch: int) -> Iterator[_Engine]:
     """EngineCore, forked from this process, up and initialized; killed at the end."""
     from copy import deepcopy  # noqa: PLC0415
 
@@ -184,10 +184,10 @@ def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_E
     from vllm.v1.executor import Executor  # noqa: PLC0415
 
     config = deepcopy(config)  # loading writes into it
-    names = [f"{progress.since:.6f}-{slot}" for slot in range(SLOTS)]
+    # Short names: a Unix socket's path has 107 characters at most.
     addresses = EngineZmqAddresses(
-        inputs=[f"ipc://{folder}/in-{name}" for name in names],
-        outputs=[f"ipc://{folder}/out-{name}" for name in names],
+        inputs=[f"ipc://{folder}/i{epoch}-{slot}" for slot in range(SLOTS)],
+        outputs=[f"ipc://{folder}/o{epoch}-{slot}" for slot in range(SLOTS)],
     )
     manager = None
     try:
@@ -200,7 +200,7 @@ def _engine(config: VllmConfig, folder: Path, progress: Progress) -> Iterator[_E
             for process in manager.processes:
                 process.kill()
             manager.shutdown(timeout=1.0)
-        for path in folder.glob("*-*-*"):
+        for path in folder.glob("[io]*-*"):
             path.unlink(missing_ok=True)
 
 

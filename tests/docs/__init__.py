@@ -1,0 +1,1 @@
+"""What the documentation claims, held against the code."""
