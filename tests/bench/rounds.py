@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from tests.bench import figures, machine
 from tests.bench.load import MAX_TOKENS, Cell, Load, Outcome, counting_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.bench.arguments import Arguments
     from tests.bench.sides import Side
@@ -61,6 +61,11 @@ class Series:
         self.idle_share.append(idle_share)
         self.others_share.append(others_share)
 
+    def extend(self, later: Series) -> None:
+        """Append another series."""
+        for figure in fields(self):
+            getattr(self, figure.name).extend(getattr(later, figure.name))
+
 
 @dataclass
 class Result:
@@ -79,23 +84,39 @@ class Result:
 
 
 def measure(sides: Mapping[str, Side], arguments: Arguments) -> Result:
-    """All rounds of all cells."""
+    """All rounds of all cells, or the whole ones until Ctrl-C."""
     cells = [Cell(level, stream) for level in arguments.levels for stream in (False, True)]
     prompts = _probe(sides, arguments.prompts)
     following = cycle(prompts)
-    result = Result(len(prompts), arguments.rounds, {cell: {name: Series() for name in sides} for cell in cells})
-    for number in range(arguments.rounds):
-        for cell in cells:
-            load = Load(cell.level, cell.stream, list(islice(following, arguments.requests(cell.level))))
-            # Whoever comes second finds the machine as the first has left it: take turns.
-            order = list(sides) if number % 2 == 0 else list(sides)[::-1]
-            outcomes = {name: _run(sides, name, load, result.series[cell][name]) for name in order}
-            _compare(outcomes, result)
-            _tell(f"round {number + 1} of {arguments.rounds}, {cell}: {_speeds(result.series[cell])}")
+    result = Result(len(prompts), 0, {cell: {name: Series() for name in sides} for cell in cells})
+    try:
+        while result.rounds < arguments.rounds:
+            _round(sides, arguments, following, result)
+    except KeyboardInterrupt:
+        if not result.rounds:
+            raise
+        _tell("broken off: the report has the whole rounds so far")
     for name, side in sides.items():
         for part, pids in side.processes().items():
             result.memory[name, part] = machine.memory_mib(*pids)
     return result
+
+
+def _round(sides: Mapping[str, Side], arguments: Arguments, prompts: Iterator[str], result: Result) -> None:
+    """Each cell once on each side; counts only when it is whole."""
+    # Whoever comes second finds the machine as the first has left it: take turns.
+    order = list(sides) if result.rounds % 2 == 0 else list(sides)[::-1]
+    found: dict[Cell, dict[str, Series]] = {}
+    for cell in result.series:
+        load = Load(cell.level, cell.stream, list(islice(prompts, arguments.requests(cell.level))))
+        found[cell] = {name: Series() for name in sides}
+        outcomes = {name: _run(sides, name, load, found[cell][name]) for name in order}
+        _compare(outcomes, result)
+        _tell(f"round {result.rounds + 1} of {arguments.rounds}, {cell}: {_speeds(found[cell])}")
+    for cell, series in found.items():
+        for name in sides:
+            result.series[cell][name].extend(series[name])
+    result.rounds += 1
 
 
 def _probe(sides: Mapping[str, Side], number: int) -> list[str]:
