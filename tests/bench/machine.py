@@ -101,5 +101,5 @@ def _commit() -> str:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
-    changed = ", with changes that are not committed" if git("status", "--porcelain") else ""
+    changed = ", with changes that are not committed" if git("status", "--porcelain", "--untracked-files=no") else ""
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + changed
