@@ -1,0 +1,18 @@
+"""The benchmark: the gateway beside vLLM driven directly, on the same machine, in the same run.
+
+python -m tests.bench --help
+
+__main__.py   one run: start-up, rounds, report
+arguments.py  what can be asked for
+load.py       what both sides are given and what both give back
+sides.py      the two sides: the bare engine and the gateway
+bare.py       process: vLLM's AsyncLLM and nothing around it
+client.py     process: many HTTP callers at a time in one thread
+exchange.py   what those callers send, and how their answers are read
+child.py      how this process talks to those two
+rounds.py     the order of things, and what is taken down
+startup.py    from a process's start to its first token
+figures.py    medians, spreads, ratios, and what they allow to be said
+machine.py    which machine this is, what each process costs, and what others take
+report.py     the Markdown
+"""

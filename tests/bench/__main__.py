@@ -1,0 +1,48 @@
+"""One run: start-up, rounds, report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from gateway.engines.vllm.supervisor import set_engine_environment
+from gateway.settings import SettingsError, load_settings
+from tests.bench import arguments, machine, report, rounds, startup
+from tests.bench.sides import both
+
+
+def main() -> None:
+    """Measure and report."""
+    chosen = arguments.parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that nothing is left running
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    set_engine_environment()  # both sides inherit it, and the report can say it
+    load_before = os.getloadavg()[0]
+    starts = startup.measure(chosen.starts)
+    with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
+        result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+    text = report.render(
+        report.Run(
+            arguments=chosen,
+            settings=settings,
+            machine=machine.describe(),
+            date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            load_average=(load_before, os.getloadavg()[0]),
+            starts=starts,
+            result=result,
+        )
+    )
+    if chosen.output is not None:
+        chosen.output.write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

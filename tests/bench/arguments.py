@@ -1,0 +1,81 @@
+"""What can be asked of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """One run.
+
+    Attributes:
+        rounds: how often each side runs each cell.
+        starts: how often each side is started.
+        levels: how many requests at a time.
+        quick: fewer requests in a cell.
+        output: where the report is written besides standard output.
+    """
+
+    rounds: int
+    starts: int
+    levels: tuple[int, ...]
+    quick: bool
+    output: Path | None
+
+    @property
+    def prompts(self) -> int:
+        """How many different prompts there are."""
+        return 64 if self.quick else 192
+
+    def requests(self, level: int) -> int:
+        """How many requests each side answers in a cell."""
+        return max(4, level) if self.quick else max(8, level, min(4 * level, 128))
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """The command line; exits with a message where it is at fault."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure the gateway beside vLLM's AsyncLLM driven directly, in alternating rounds. "
+        "GATEWAY_MODEL, GATEWAY_ENGINE_ARGS and the other variables of the gateway hold for both.",
+    )
+    parser.add_argument("--rounds", type=_count, help="rounds of all cells (default 7; claims need 6)")
+    parser.add_argument("--starts", type=_count_or_none, help="start-ups of each side (default 3; 0 for none)")
+    parser.add_argument(
+        "--levels", type=_levels, default=(1, 16, 64), help="requests at a time, comma-separated (default 1,16,64)"
+    )
+    parser.add_argument("--quick", action="store_true", help="does it run? 2 short rounds and 1 start-up")
+    parser.add_argument("--output", type=Path, help="write the report to this file as well")
+    found = parser.parse_args(argv)
+    return Arguments(
+        rounds=found.rounds or (2 if found.quick else 7),
+        starts=(1 if found.quick else 3) if found.starts is None else found.starts,
+        levels=found.levels,
+        quick=found.quick,
+        output=found.output,
+    )
+
+
+def _count_or_none(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("should not be negative")
+    return value
+
+
+def _count(text: str) -> int:
+    value = _count_or_none(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("should be at least 1")
+    return value
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))

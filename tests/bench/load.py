@@ -1,0 +1,85 @@
+"""What both sides are given and what both give back, also as JSON for the way between two processes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of load: so many requests at a time, streamed or whole."""
+
+    level: int
+    stream: bool
+
+    def __str__(self) -> str:
+        return f"{self.level} at a time, {'streamed' if self.stream else 'whole'}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """Prompts to be answered greedily, `level` at a time, each in its turn."""
+
+    level: int
+    stream: bool
+    prompts: list[str]
+    max_tokens: int = MAX_TOKENS
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer.
+
+    Attributes:
+        first: seconds to its first text or token; None where it came as a whole.
+        total: seconds to its last byte or token.
+    """
+
+    first: float | None
+    total: float
+    prompt_tokens: int
+    output_tokens: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a load.
+
+    Attributes:
+        seconds: from the first request to the last answer.
+        driver_cpu: CPU seconds of the process that drove it, in that time.
+        samples: in the order of the prompts.
+    """
+
+    seconds: float
+    driver_cpu: float
+    samples: list[Sample]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(found: dict[str, Any]) -> Outcome:
+        """The opposite of `to_json`."""
+        return Outcome(found["seconds"], found["driver_cpu"], [Sample(**sample) for sample in found["samples"]])
+
+    @property
+    def output_tokens(self) -> int:
+        """Of all answers."""
+        return sum(sample.output_tokens for sample in self.samples)
+
+
+def counting_prompts(number: int) -> list[str]:
+    """Different prompts whose answers are long: the demo model has learnt to count to 300."""
+    frames = ("Count from 1 to {last}", "List the numbers from 1 to {last}", "Write the numbers from 1 to {last}")
+    found = [frame.format(last=last) for frame in frames for last in range(100, 301)]
+    return found[:number]

@@ -1,0 +1,195 @@
+"""The order of things, and what is taken down: both sides loaded, one of them working, again and again in turn."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field, fields
+from itertools import cycle, islice
+from typing import TYPE_CHECKING
+
+from tests.bench import figures, machine
+from tests.bench.load import MAX_TOKENS, Cell, Load, Outcome, counting_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.bench.arguments import Arguments
+    from tests.bench.sides import Side
+
+_PROBE_LEVEL = 64
+
+
+class UnequalError(Exception):
+    """The two sides did not do the same work, so that their figures cannot be compared."""
+
+
+@dataclass
+class Series:
+    """One side's figures in one cell, a value for each round."""
+
+    tokens_per_second: list[float] = field(default_factory=list)
+    requests_per_second: list[float] = field(default_factory=list)
+    first_p50: list[float] = field(default_factory=list)
+    first_p99: list[float] = field(default_factory=list)
+    total_p50: list[float] = field(default_factory=list)
+    total_p99: list[float] = field(default_factory=list)
+    front_cpu: list[float] = field(default_factory=list)  # seconds for 1,000 output tokens, as the next
+    engine_cpu: list[float] = field(default_factory=list)
+    driver_share: list[float] = field(default_factory=list)  # of one core
+    idle_share: list[float] = field(default_factory=list)  # of one core, by the other side's processes
+    others_share: list[float] = field(default_factory=list)  # of the machine, by processes that are not ours
+
+    def add(
+        self, outcome: Outcome, *, front_cpu: float, engine_cpu: float, idle_share: float, others_share: float
+    ) -> None:
+        """Take down a round; CPU in seconds."""
+        thousands = outcome.output_tokens / 1000
+        self.tokens_per_second.append(outcome.output_tokens / outcome.seconds)
+        self.requests_per_second.append(len(outcome.samples) / outcome.seconds)
+        totals = [sample.total for sample in outcome.samples]
+        self.total_p50.append(figures.percentile(totals, 0.5))
+        self.total_p99.append(figures.percentile(totals, 0.99))
+        firsts = [sample.first for sample in outcome.samples if sample.first is not None]
+        if firsts:
+            self.first_p50.append(figures.percentile(firsts, 0.5))
+            self.first_p99.append(figures.percentile(firsts, 0.99))
+        self.front_cpu.append(front_cpu / thousands)
+        self.engine_cpu.append(engine_cpu / thousands)
+        self.driver_share.append(outcome.driver_cpu / outcome.seconds)
+        self.idle_share.append(idle_share)
+        self.others_share.append(others_share)
+
+    def extend(self, later: Series) -> None:
+        """Append another series."""
+        for figure in fields(self):
+            getattr(self, figure.name).extend(getattr(later, figure.name))
+
+
+@dataclass
+class Result:
+    """All rounds.
+
+    Attributes:
+        same_text: how many answers were the same text on both sides, of how many.
+        memory: resident and proportional MiB, by side and part, at the end.
+    """
+
+    prompts: int
+    rounds: int
+    series: dict[Cell, dict[str, Series]]
+    same_text: tuple[int, int] = (0, 0)
+    memory: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+
+
+def measure(sides: Mapping[str, Side], arguments: Arguments) -> Result:
+    """All rounds of all cells, or the whole ones until Ctrl-C."""
+    cells = [Cell(level, stream) for level in arguments.levels for stream in (False, True)]
+    prompts = _probe(sides, arguments.prompts)
+    following = cycle(prompts)
+    result = Result(len(prompts), 0, {cell: {name: Series() for name in sides} for cell in cells})
+    try:
+        while result.rounds < arguments.rounds:
+            _round(sides, arguments, following, result)
+    except KeyboardInterrupt:
+        if not result.rounds:
+            raise
+        _tell("broken off: the report has the whole rounds so far")
+    for name, side in sides.items():
+        for part, pids in side.processes().items():
+            result.memory[name, part] = machine.memory_mib(*pids)
+    return result
+
+
+def _round(sides: Mapping[str, Side], arguments: Arguments, prompts: Iterator[str], result: Result) -> None:
+    """Each cell once on each side; counts only when it is whole."""
+    # Whoever comes second finds the machine as the first has left it: take turns.
+    order = list(sides) if result.rounds % 2 == 0 else list(sides)[::-1]
+    found: dict[Cell, dict[str, Series]] = {}
+    for cell in result.series:
+        load = Load(cell.level, cell.stream, list(islice(prompts, arguments.requests(cell.level))))
+        found[cell] = {name: Series() for name in sides}
+        outcomes = {name: _run(sides, name, load, found[cell][name]) for name in order}
+        _compare(outcomes, result)
+        _tell(f"round {result.rounds + 1} of {arguments.rounds}, {cell}: {_speeds(found[cell])}")
+    for cell, series in found.items():
+        for name in sides:
+            result.series[cell][name].extend(series[name])
+    result.rounds += 1
+
+
+def _probe(sides: Mapping[str, Side], number: int) -> list[str]:
+    """Warm both sides up, and keep the prompts that both answer in full length."""
+    candidates = counting_prompts(number)
+    _tell(f"warming up with {len(candidates)} prompts")
+    full = set(candidates)
+    for side in sides.values():
+        samples = side.run(Load(_PROBE_LEVEL, stream=True, prompts=candidates)).samples
+        full &= {
+            prompt for prompt, sample in zip(candidates, samples, strict=True) if sample.output_tokens == MAX_TOKENS
+        }
+        side.run(Load(1, stream=False, prompts=candidates[:2]))
+    if len(full) < number / 4:
+        raise UnequalError(f"only {len(full)} of {len(candidates)} counting prompts are answered in full length")
+    return [prompt for prompt in candidates if prompt in full]
+
+
+def _run(sides: Mapping[str, Side], name: str, load: Load, series: Series) -> Outcome:
+    """One side answers while the other is idle."""
+    pids = {(owner, part): found for owner, side in sides.items() for part, found in side.processes().items()}
+    before = _Clocks.read(pids)
+    outcome = sides[name].run(load)
+    passed = _Clocks.read(pids).since(before)
+    front = outcome.driver_cpu if sides[name].drives_itself else passed.cpu[name, "front"]
+    series.add(
+        outcome,
+        front_cpu=front,
+        engine_cpu=passed.cpu[name, "engine"],
+        idle_share=sum(used for (owner, _), used in passed.cpu.items() if owner != name) / passed.wall,
+        others_share=max(0.0, passed.busy - sum(passed.cpu.values())) / passed.wall / (os.cpu_count() or 1),
+    )
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Clocks:
+    """Seconds: of the wall, of all cores being busy, of the CPU for each part of each side."""
+
+    wall: float
+    busy: float
+    cpu: dict[tuple[str, str], float]
+
+    @staticmethod
+    def read(pids: Mapping[tuple[str, str], list[int]]) -> _Clocks:
+        cpu = {place: machine.cpu_seconds(*found) for place, found in pids.items()}
+        return _Clocks(time.monotonic(), machine.busy_seconds(), cpu)
+
+    def since(self, earlier: _Clocks) -> _Clocks:
+        cpu = {place: seconds - earlier.cpu[place] for place, seconds in self.cpu.items()}
+        return _Clocks(self.wall - earlier.wall, self.busy - earlier.busy, cpu)
+
+
+def _compare(outcomes: Mapping[str, Outcome], result: Result) -> None:
+    """Both sides must have done the same work: ids in, ids out."""
+    work = {
+        name: [(sample.prompt_tokens, sample.output_tokens) for sample in outcome.samples]
+        for name, outcome in outcomes.items()
+    }
+    first, second = work.values()
+    if first != second or any(tokens != MAX_TOKENS for _, tokens in first):
+        raise UnequalError(f"prompt and output tokens differ between the sides or from {MAX_TOKENS}: {work}")
+    answers = [[sample.text for sample in outcome.samples] for outcome in outcomes.values()]
+    same = sum(one == other for one, other in zip(*answers, strict=True))
+    result.same_text = (result.same_text[0] + same, result.same_text[1] + len(first))
+
+
+def _speeds(series: Mapping[str, Series]) -> str:
+    return ", ".join(f"{name} {found.tokens_per_second[-1]:.0f} tokens/s" for name, found in series.items())
+
+
+_started = time.monotonic()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"[{time.monotonic() - _started:6.1f} s] {text}\n")

@@ -1,0 +1,83 @@
+"""The order of the rounds, and what stops them, with sides that only pretend."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bench import arguments, rounds
+from tests.bench.load import MAX_TOKENS, Load, Outcome, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.sides import Side
+
+
+class PretendedSide:
+    """Answers at once; writes its name and the load into a diary."""
+
+    drives_itself = False
+
+    def __init__(self, name: str, diary: list[tuple[str, Load]], tokens: Callable[[int], int]) -> None:
+        self._name = name
+        self._diary = diary
+        self._tokens = tokens
+
+    def run(self, load: Load) -> Outcome:
+        """Answer at once."""
+        self._diary.append((self._name, load))
+        first = 0.1 if load.stream else None
+        tokens = self._tokens(len(self._diary))
+        return Outcome(1.0, 0.0, [Sample(first, 0.2, 9, tokens, prompt) for prompt in load.prompts])
+
+    def processes(self) -> dict[str, list[int]]:
+        """This one."""
+        return {"front": [os.getpid()], "engine": [os.getpid()]}
+
+
+def pretend(diary: list[tuple[str, Load]], tokens: Callable[[int], int] = lambda _turn: MAX_TOKENS) -> dict[str, Side]:
+    return {
+        "bare": PretendedSide("bare", diary, lambda _turn: MAX_TOKENS),
+        "gateway": PretendedSide("gateway", diary, tokens),
+    }
+
+
+CHOSEN = arguments.parse(["--rounds", "3", "--levels", "2", "--quick"])
+
+
+def test_sides_take_turns_with_the_same_prompts() -> None:
+    diary: list[tuple[str, Load]] = []
+    result = rounds.measure(pretend(diary), CHOSEN)
+    measured = diary[4:]  # after the warm-up
+    assert [name for name, _ in measured] == ["bare", "gateway"] * 2 + ["gateway", "bare"] * 2 + ["bare", "gateway"] * 2
+    pairs = list(zip(measured[::2], measured[1::2], strict=True))
+    assert all(one == other for (_, one), (_, other) in pairs)
+    assert len({tuple(load.prompts) for (_, load), _ in pairs}) == len(pairs)
+    assert result.rounds == 3
+    for sides in result.series.values():
+        assert all(len(series.tokens_per_second) == 3 for series in sides.values())
+
+
+def test_sides_that_did_different_work_are_not_compared() -> None:
+    with pytest.raises(rounds.UnequalError):
+        rounds.measure(pretend([], lambda turn: MAX_TOKENS if turn < 8 else MAX_TOKENS - 1), CHOSEN)
+
+
+def test_prompts_with_short_answers_are_no_measure() -> None:
+    with pytest.raises(rounds.UnequalError, match="0 of 64"):
+        rounds.measure(pretend([], lambda _turn: 3), CHOSEN)
+
+
+def test_what_is_broken_off_leaves_whole_rounds() -> None:
+    def tokens(turn: int) -> int:
+        if turn > 10:
+            raise KeyboardInterrupt
+        return MAX_TOKENS
+
+    result = rounds.measure(pretend([], tokens), CHOSEN)
+    assert result.rounds == 1
+    for sides in result.series.values():
+        assert all(len(series.tokens_per_second) == 1 for series in sides.values())
