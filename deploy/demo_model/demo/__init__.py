@@ -1,0 +1,1 @@
+"""How the demo model is made: from the corpus to a folder that an engine can load."""
