@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import request
-from werkzeug.exceptions import ClientDisconnected, UnsupportedMediaType
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import InvalidRequestError
 
@@ -28,14 +28,24 @@ def json_object() -> dict[str, Any]:
         UnsupportedMediaType: the body is not declared as `application/json` in UTF-8.
         RequestEntityTooLarge: the body is larger than the operator allows.
     """
-    try:
-        raw = request.get_data(cache=False)
-    except ClientDisconnected:
-        raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.") from None
+    raw = _read()
     if not raw:
         raise InvalidRequestError('The body is empty. Send a JSON object such as {"prompt": "Tell me about llama2"}.')
     _check_media_type()
     return parse_object(raw)
+
+
+def _read() -> bytes:
+    most = request.max_content_length
+    if most is not None:  # Werkzeug cuts a chunked body at its limit in silence: let it read one byte more
+        request.max_content_length = most + 1
+    try:
+        raw = request.get_data(cache=False)
+    except ClientDisconnected:
+        raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.") from None
+    if most is not None and len(raw) > most:
+        raise RequestEntityTooLarge
+    return raw
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def _first_fault(messages: Any) -> tuple[list[str], str]:
     path: list[str] = []
     while isinstance(messages, dict):
         name, messages = next(iter(messages.items()))
-        if name != SCHEMA:  # of the object as a whole
+        if name != SCHEMA or messages == [_UNKNOWN]:  # else a fault of the object as a whole
             path.append(str(name))
     return path, str(messages[0] if isinstance(messages, list) else messages)
 
