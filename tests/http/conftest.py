@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from werkzeug.datastructures import Headers
-from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.test import EnvironBuilder
 
 from app import create_app
 from app.auth import KEY_HEADER
@@ -136,11 +136,17 @@ class Api:
             headers=Headers({KEY_HEADER: self.key}),
             environ_overrides=dict(environ or {}),
         )
-        pieces, status, headers = run_wsgi_app(self.app, builder.get_environ())
+        head: list[Any] = []
+
+        def start_response(*given: Any) -> None:
+            head.extend(given)
+
+        # Called as a server calls it: nothing of the answer is taken before the test takes it.
+        answer: Any = self.app(builder.get_environ(), start_response)
         try:
-            yield Stream(int(status.split()[0]), dict(headers), iter(pieces))
+            yield Stream(int(head[0].split()[0]), dict(head[1]), iter(answer))
         finally:
-            pieces.close()  # type: ignore[attr-defined]
+            answer.close()
 
     def get(self, path: str, **headers: str) -> Reply:
         """A GET without a key."""
@@ -175,11 +181,11 @@ def valid_key(subscriptions: Subscriptions) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_api(store: Store, subscriptions: Subscriptions, valid_key: str) -> Callable[[], Api]:
+def make_api(store: Store, subscriptions: Subscriptions, valid_key: str) -> Callable[..., Api]:
     """Makes an app with an engine and a clock of its own, over the session's key store."""
 
-    def make() -> Api:
-        engine, clock = ScriptedEngine(context_length=CONTEXT_LENGTH), Clock()
+    def make(engine: ScriptedEngine | None = None) -> Api:
+        engine, clock = engine or ScriptedEngine(context_length=CONTEXT_LENGTH), Clock()
         services = Services(Gateway(engine, REQUEST_TIMEOUT, clock), subscriptions, Products(store))
         app = create_app(services, max_body_bytes=MAX_BODY_BYTES)
         return Api(app, engine, clock, store, subscriptions, valid_key)
@@ -188,7 +194,7 @@ def make_api(store: Store, subscriptions: Subscriptions, valid_key: str) -> Call
 
 
 @pytest.fixture
-def api(make_api: Callable[[], Api]) -> Iterator[Api]:
+def api(make_api: Callable[..., Api]) -> Iterator[Api]:
     """The app; a test that leaves the engine busy fails."""
     api = make_api()
     yield api

@@ -390,7 +390,7 @@ BODIES = VALUES | st.dictionaries(st.sampled_from(FIELDS), VALUES).map(lambda bo
 
 
 @pytest.fixture(scope="module")
-def random_api(make_api: Callable[[], Api]) -> Api:
+def random_api(make_api: Callable[..., Api]) -> Api:
     return make_api()
 
 

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.engine import Sampling
+from gateway.engine import Delta, Sampling
+from gateway.engines.scripted import ScriptedEngine
 from tests.http.conftest import CONTEXT_LENGTH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.engine import Event, Generation
     from tests.http.conftest import Api, Reply
 
 GET_DATA = [
@@ -271,6 +275,30 @@ def test_both_spellings_of_the_system_prompt_at_once_are_refused(api: Api) -> No
 def test_a_system_prompt_may_be_left_out_or_blank(api: Api, body: dict[str, str]) -> None:
     assert api.post({"prompt": "user", **body}, "/System%20Prompt%20Get%20Data").status == 200
     assert api.engine.requests[0][0] == ids("user")
+
+
+class HalfCharacters(ScriptedEngine):
+    """Gives ids whose text is not known yet, as a tokenizer does in the middle of a character."""
+
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+        """See the port."""
+        generation = super().generate(prompt_ids, sampling)
+        forward = generation.next
+
+        def next_event(timeout: float | None) -> Event:
+            event = forward(timeout)
+            return Delta("", event.token_ids) if isinstance(event, Delta) and event.text == "?" else event
+
+        generation.next = next_event  # type: ignore[method-assign]
+        return generation
+
+
+def test_tokens_without_text_are_counted_and_not_sent(make_api: Callable[..., Api]) -> None:
+    api = make_api(HalfCharacters())
+    api.answers("?a??b?")
+    *pieces, summary, _ = events(api.post({"prompt": "a", "stream": True}))
+    assert pieces == [{"generated_text": "a"}, {"generated_text": "b"}]
+    assert summary["usage"]["completion_tokens"] == 6
 
 
 def test_text_reaches_the_engine_as_it_was_sent(api: Api) -> None:

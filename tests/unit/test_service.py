@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.engine import Cancelled, Delta, Finish, Message, Sampling
+from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
 from gateway.products import ALL_PRODUCTS
-from gateway.service import Answer, Gateway, GenerateRequest
+from gateway.service import Answer, Gateway, GenerateRequest, Stopwatch
 from gateway.subscriptions import Caller
 
 if TYPE_CHECKING:
@@ -56,6 +56,29 @@ def ask(gateway: Gateway, text: str = "abc", **options: object) -> Answer:
 
 def script(engine: ScriptedEngine, text: str = "four", **more: object) -> None:
     engine.script = lambda _prompt: Script(text, **more)  # type: ignore[arg-type]
+
+
+class WrittenDown:
+    """A generation with these events, as an engine that counts and reports in its own way may give them."""
+
+    def __init__(self, *events: Event | Exception) -> None:
+        self._events = iter(events)
+        self.cancelled = 0
+
+    def next(self, timeout: float | None) -> Event:  # noqa: ARG002 - the port's signature
+        """The next of the events."""
+        event = next(self._events)
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    def cancel(self) -> None:
+        """Count it."""
+        self.cancelled += 1
+
+
+def answer_of(*events: Event | Exception) -> Answer:
+    return Answer(WrittenDown(*events), Model("m", "m", 100, 0), 3, Stopwatch(0.0, TIMEOUT, lambda: 0.0))
 
 
 def text_of(events: list[Event]) -> str:
@@ -160,15 +183,16 @@ def test_cancelling_from_another_thread_ends_the_iteration(gateway: Gateway, eng
     assert (answer.usage.completion_tokens, answer.finish) == (2, None)
 
 
-def test_an_answer_in_the_middle_of_its_deadline_is_taken_out_of_the_engine(
-    gateway: Gateway, engine: ScriptedEngine, clock: Clock
+@pytest.mark.parametrize("late", [TIMEOUT, TIMEOUT + 1000])
+def test_an_answer_past_its_deadline_is_taken_out_of_the_engine(
+    gateway: Gateway, engine: ScriptedEngine, clock: Clock, late: float
 ) -> None:
     script(engine, hold_after=2)
     answer = ask(gateway)
     events = iter(answer)
     next(events)
     next(events)
-    clock.now += TIMEOUT
+    clock.now += late
     with pytest.raises(DeadlineExceededError, match="60 seconds"):
         next(events)
     assert engine.running == 0
@@ -254,3 +278,20 @@ def test_an_engine_that_is_not_ready_is_told_with_a_time(gateway: Gateway, engin
     with pytest.raises(UnavailableError, match="loading, step 3 of 6") as caught:
         ask(gateway)
     assert caught.value.retry_after == 2
+
+
+def test_what_the_engine_counted_at_the_end_is_what_counts() -> None:
+    answer = answer_of(Delta("a", [1]), Delta("", [2, 3]), Finish("stop", 5, cached_tokens=2))
+    assert text_of(list(answer)) == "a"
+    assert (answer.usage.completion_tokens, answer.usage.cached_tokens) == (5, 2)
+
+
+def test_tokens_that_the_engine_made_before_it_let_go_are_counted_though_nobody_saw_them() -> None:
+    read = answer_of(Delta("a", [1]), Cancelled(7))
+    with pytest.raises(Cancelled):
+        list(read)
+    assert read.usage.completion_tokens == 7
+    closed = answer_of(Delta("a", [1]), Delta("b", [2]), Cancelled(9))
+    next(iter(closed))
+    closed.close()
+    assert closed.usage.completion_tokens == 9
