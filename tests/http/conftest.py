@@ -142,7 +142,8 @@ class Api:
             head.extend(given)
 
         # Called as a server calls it: nothing of the answer is taken before the test takes it.
-        answer: Any = self.app(builder.get_environ(), start_response)
+        app: Any = self.app
+        answer = app(builder.get_environ(), start_response)
         try:
             yield Stream(int(head[0].split()[0]), dict(head[1]), iter(answer))
         finally:
