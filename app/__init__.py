@@ -30,6 +30,7 @@ def create_app(services: Services, *, max_body_bytes: int) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of the contract's examples
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would answer `//` with a redirect, in HTML
     app.extensions[EXTENSION] = services
     telemetry.install(app)
     errors.install(app)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import InvalidRequestError
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _UTF8 = {"utf-8", "utf8"}
+
+# Deeper than any JSON Schema in use. What is behind this recurses, in C as well, and must not run out of stack.
+_MOST_NESTED = 64
 
 
 def json_object() -> dict[str, Any]:
@@ -24,13 +28,24 @@ def json_object() -> dict[str, Any]:
         UnsupportedMediaType: the body is not declared as `application/json` in UTF-8.
         RequestEntityTooLarge: the body is larger than the operator allows.
     """
-    raw = request.get_data(cache=False)
-    if request.content_length is not None and len(raw) < request.content_length:
-        raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.")
+    raw = _read()
     if not raw:
         raise InvalidRequestError('The body is empty. Send a JSON object such as {"prompt": "Tell me about llama2"}.')
     _check_media_type()
     return parse_object(raw)
+
+
+def _read() -> bytes:
+    most = request.max_content_length
+    if most is not None:  # Werkzeug cuts a chunked body at its limit in silence: let it read one byte more
+        request.max_content_length = most + 1
+    try:
+        raw = request.get_data(cache=False)
+    except ClientDisconnected:
+        raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.") from None
+    if most is not None and len(raw) > most:
+        raise RequestEntityTooLarge
+    return raw
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -46,17 +61,18 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"The body is not valid UTF-8 at byte {error.start}.") from None
     try:
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        found = json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise InvalidRequestError(
-            f"The body is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}.",
+            f"The body is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg.rstrip(': ')}.",
         ) from None
     except RecursionError:
-        raise InvalidRequestError("The body is nested too deeply.") from None
+        raise _too_deep() from None
     except ValueError:  # a number of thousands of digits
         raise InvalidRequestError("The body has a number that is too long.") from None
     if not isinstance(found, dict):
         raise InvalidRequestError("The body is JSON, but not an object. Send an object with the field `prompt`.")
+    _check_depth(found)
     _check_surrogates(text, found)
     return found
 
@@ -78,8 +94,29 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise InvalidRequestError("The body has a number that is too large. Send a smaller one.")
+    return number
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequestError(f"The body has {name.lstrip('-')}, which is not JSON. Send a finite number.")
+
+
+def _check_depth(found: dict[str, Any]) -> None:
+    level: list[Any] = [found]
+    for _ in range(_MOST_NESTED):
+        insides = (inside for outer in level for inside in (outer.values() if isinstance(outer, dict) else outer))
+        level = [inside for inside in insides if isinstance(inside, dict | list)]
+        if not level:
+            return
+    raise _too_deep()
+
+
+def _too_deep() -> InvalidRequestError:
+    return InvalidRequestError(f"The body is nested too deeply. Send at most {_MOST_NESTED} levels.")
 
 
 def _check_surrogates(text: str, found: dict[str, Any]) -> None:

@@ -98,7 +98,9 @@ def _answer_http(error: HTTPException) -> Response:
 def _answer_cancelled(_: Cancelled) -> Response:
     current = entry()
     current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
-    return Response(status=CLIENT_CLOSED_REQUEST)  # nobody is there to read it
+    # Read only by a caller that closed no more than its sending half.
+    body = error_body(CLIENT_CLOSED_REQUEST, "The connection was closed before the answer was whole.", current.trace_id)
+    return Response(body, CLIENT_CLOSED_REQUEST, content_type="application/json")
 
 
 def _answer_fault(error: Exception) -> Response:

@@ -6,6 +6,7 @@ One thread for each process waits on all of them (epoll(7), EPOLLRDHUP).
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import threading
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
+
+log = logging.getLogger(__name__)
 
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -40,9 +43,11 @@ class HangupWatcher:
             yield
         finally:
             with self._lock:
-                self._callbacks.pop(descriptor, None)
-                with contextlib.suppress(OSError):  # the server has closed it, which unregisters it as well
-                    epoll.unregister(descriptor)
+                # Another connection has the number by now, if the server has closed this one meanwhile.
+                if self._callbacks.get(descriptor) is gone:
+                    del self._callbacks[descriptor]
+                    with contextlib.suppress(OSError):  # closing it has unregistered it as well
+                        epoll.unregister(descriptor)
 
     def _started(self) -> select.epoll:
         with self._lock:
@@ -58,7 +63,14 @@ class HangupWatcher:
                     # The event may be of a connection whose number another one has by now.
                     gone = self._callbacks.get(descriptor) if _is_gone(descriptor) else None
                 if gone is not None:
-                    gone()
+                    _call(gone)
+
+
+def _call(gone: Callable[[], None]) -> None:
+    try:
+        gone()
+    except Exception as error:  # noqa: BLE001 - one that fails must not end the watch over all the others
+        log.warning("a hang-up was not handled: %s", type(error).__name__)
 
 
 def _is_gone(descriptor: int) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow.exceptions import SCHEMA
 from marshmallow.validate import OneOf, Range
 
 from app.body import quoted
@@ -15,6 +16,8 @@ from gateway.errors import InvalidRequestError
 from gateway.service import GenerateRequest
 
 _LONGEST_STOP = 4
+# Above the size of every vocabulary, where a larger one changes nothing; the engine counts in 32 bits.
+_LARGEST_TOP_K = 2**31 - 1
 _SMALLEST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1
 
 
@@ -30,7 +33,8 @@ class Number(fields.Float):
     """A JSON number: not a string with digits in it, and not `true`."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": "should be a number"
+        "invalid": "should be a number",
+        "too_large": "should be a smaller number",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
@@ -160,6 +164,8 @@ class GetDataSchema(Schema):
         messages: tuple[Message, ...] = (Message("user", prompt),)
         if system.strip():
             messages = (Message("system", system), *messages)
+        if "top_k" in data:
+            data["top_k"] = min(data["top_k"], _LARGEST_TOP_K)
         sampling = Sampling(json_schema=data.pop("response_format", None), **data)
         return GetDataRequest(GenerateRequest(messages, sampling, model), stream)
 
@@ -188,30 +194,40 @@ def load(schema: Schema, body: dict[str, Any]) -> GetDataRequest:
         request: GetDataRequest = schema.load(body)
     except ValidationError as error:
         path, text = _first_fault(error.messages)
-        raise InvalidRequestError(_explain(schema, path, text), param=path) from None
+        raise InvalidRequestError(_explain(schema, path, text), param=".".join(path)) from None
     return request
 
 
-def _first_fault(messages: Any) -> tuple[str, str]:
+def _first_fault(messages: Any) -> tuple[list[str], str]:
     path: list[str] = []
     while isinstance(messages, dict):
         name, messages = next(iter(messages.items()))
-        path.append(str(name))
-    return ".".join(path), str(messages[0] if isinstance(messages, list) else messages)
+        if name != SCHEMA or messages == [_UNKNOWN]:  # else a fault of the object as a whole
+            path.append(str(name))
+    return path, str(messages[0] if isinstance(messages, list) else messages)
 
 
-def _explain(schema: Schema, path: str, text: str) -> str:
-    if text != "Unknown field.":
-        return f"Field {quoted(path)} {_lower(text)}."
-    known = [field.data_key or name for name, field in schema.fields.items()]
-    if path in {"system prompt", "system_prompt"}:
+def _explain(schema: Schema, path: list[str], text: str) -> str:
+    if text != _UNKNOWN:
+        return f"Field {quoted('.'.join(path))} {_lower(text)}."
+    *outer, name = path
+    if not outer and name in {"system prompt", "system_prompt"}:
         operation = "System Prompt Get Data: call POST /System%20Prompt%20Get%20Data"
         return f"Field `system prompt` belongs to the operation {operation}."
-    close = difflib.get_close_matches(path, known, n=1)
-    hint = f"Did you mean `{close[0]}`?" if close else f"Known fields are: {', '.join(known)}."
-    return f"Field {quoted(path)} is not known. {hint}"
+    known = _known(schema, outer)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean `{'.'.join([*outer, close[0]])}`?" if close else f"Known fields are: {', '.join(known)}."
+    return f"Field {quoted('.'.join(path))} is not known. {hint}"
 
 
+def _known(schema: Schema, outer: list[str]) -> list[str]:
+    """The names of the fields of a schema, or of the one that is nested in it under `outer`."""
+    for name in outer:
+        schema = cast("fields.Nested", schema.fields[name]).schema
+    return [field.data_key or name for name, field in schema.fields.items()]
+
+
+_UNKNOWN = "Unknown field."
 _MARSHMALLOW_WORDS = {
     "Missing data for required field.": "is required",
     "Field may not be null.": "should not be null: leave it out for the default",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,7 +15,9 @@ from gateway.engine import Cancelled, Delta, Finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
+    from app.telemetry import Entry
     from gateway.engine import Event
     from gateway.service import Answer
 
@@ -32,16 +35,23 @@ def respond(answer: Answer, *, stream: bool) -> Response:
     return _streamed(answer) if stream else _whole(answer)
 
 
+def _watched(answer: Answer) -> AbstractContextManager[None]:
+    return watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel)
+
+
 def _whole(answer: Answer) -> Response:
-    with watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel):
+    with _watched(answer):
         text = "".join(event.text for event in answer if isinstance(event, Delta))
-    return Response(orjson.dumps({**_head(), "generated_text": text, **_tail(answer)}), content_type="application/json")
+    body = {"status": 200, "content-type": "application/json", "generated_text": text, **_tail(answer)}
+    return Response(orjson.dumps(body), content_type="application/json")
 
 
 def _streamed(answer: Answer) -> Response:
     events = iter(answer)
-    first = next(events)
+    with _watched(answer):
+        first = next(events)
     response = Response(stream_with_context(_events(answer, first, events)), content_type="text/event-stream")
+    response.call_on_close(partial(_release, answer, entry()))
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would collect the stream otherwise
     return response
@@ -49,22 +59,32 @@ def _streamed(answer: Answer) -> Response:
 
 def _events(answer: Answer, first: Event, rest: Iterator[Event]) -> Iterator[bytes]:
     try:
-        with watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel):
+        with _watched(answer):
             yield from _encode(answer, first)
             for event in rest:
                 yield from _encode(answer, event)
-    except Cancelled:
-        entry().status, entry().error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
-    except GeneratorExit:  # the server could not write: the caller is gone
-        entry().status, entry().error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
-        raise
+    except (Cancelled, GeneratorExit) as end:
+        _note_hangup(answer, entry())
+        if isinstance(end, GeneratorExit):  # the server could not write
+            raise
     except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
         failure = errors.as_gateway_error(error)
         errors.note(failure)
         yield b"event: error\ndata: " + errors.body_of(failure) + b"\n\n"
         raise StreamBrokenError from None
-    finally:
-        answer.close()
+
+
+def _release(answer: Answer, current: Entry) -> None:
+    """Let go of an answer whose response is closed, also where the server never began to send it."""
+    if current.error is None:
+        _note_hangup(answer, current)
+    answer.close()
+
+
+def _note_hangup(answer: Answer, current: Entry) -> None:
+    # A caller that has the end of the answer may leave before `[DONE]`: it has not hung up.
+    if answer.finish is None:
+        current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
 
 
 def _encode(answer: Answer, event: Event) -> Iterator[bytes]:
@@ -72,12 +92,8 @@ def _encode(answer: Answer, event: Event) -> Iterator[bytes]:
         case Delta(text=text) if text:
             yield b"data: " + orjson.dumps({"generated_text": text}) + b"\n\n"
         case Finish():
-            yield b"data: " + orjson.dumps({**_head(), "generated_text": "", **_tail(answer)}) + b"\n\n"
+            yield b"data: " + orjson.dumps({"status": 200, "generated_text": "", **_tail(answer)}) + b"\n\n"
             yield _DONE
-
-
-def _head() -> dict[str, Any]:
-    return {"status": 200, "content-type": "application/json"}
 
 
 def _tail(answer: Answer) -> dict[str, Any]:

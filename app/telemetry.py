@@ -70,6 +70,7 @@ class Entry:
             fields |= {"error": self.error, "detail": self.detail}
         write = log.debug if self.operation in PROBES else log.info
         write("request", trace_id=self.trace_id, **fields)
+        structlog.contextvars.clear_contextvars()  # what this thread logs next is of another request
 
 
 def entry() -> Entry:

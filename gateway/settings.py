@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +17,11 @@ DEMO_SECOND_NAME = "meta/llama2-70b"
 # float32: no CPU has fast narrower arithmetic without AMX. 1 GiB of KV cache holds 40 answers of full length.
 _DEMO_FLAGS = ["--dtype=float32", "--enforce-eager", "--max-num-seqs=64", "--kv-cache-memory-bytes=1G"]
 
-_HUGGING_FACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+# Python waits on a lock or a queue for no more than some hundred years, so no time is without an end.
+_LONGEST = 7 * 86_400.0
+_SHORTEST_PEPPER = 32
+_SHORTEST_ADMIN_TOKEN = 16
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
 
 
@@ -37,8 +42,11 @@ def _shell_words(value: object) -> object:
 
 
 def _model(value: str) -> str:
-    if Path(value).expanduser().is_dir():
-        return str(Path(value).expanduser().resolve())
+    # A user that does not exist, a name too long for the file system, a folder that may not be entered.
+    with contextlib.suppress(RuntimeError, OSError):
+        folder = Path(value).expanduser()
+        if folder.is_dir():
+            return str(folder.resolve())
     if _HUGGING_FACE_ID.fullmatch(value):
         return value
     raise ValueError("is neither a folder that exists nor a Hugging Face id such as meta-llama/Llama-2-7b-chat-hf")
@@ -51,7 +59,21 @@ def _bind(value: str) -> str:
     return value
 
 
+def _dev_key(value: str) -> str:
+    if re.fullmatch(r"[0-9a-f]{32}", value) is None:
+        raise ValueError("should be 32 lower-case hex digits")
+    return value
+
+
+def _pepper(value: str) -> str:
+    if len(value) < _SHORTEST_PEPPER:
+        raise ValueError(f"should have at least {_SHORTEST_PEPPER} characters")
+    return value
+
+
 def _admin_token(value: str) -> str:
+    if len(value) < _SHORTEST_ADMIN_TOKEN:
+        raise ValueError(f"should have at least {_SHORTEST_ADMIN_TOKEN} characters")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("should have printable ASCII characters only, without spaces")
     return value
@@ -60,7 +82,7 @@ def _admin_token(value: str) -> str:
 class Settings(BaseSettings):
     """The operator's choices, read once at the start of a process by `load_settings`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
     port: int = Field(
         8000,
@@ -92,22 +114,23 @@ class Settings(BaseSettings):
     database_url: str = Field(
         f"sqlite:///{ROOT / 'var' / 'gateway.sqlite3'}",
         validation_alias="GATEWAY_DATABASE_URL",
+        repr=False,  # it may hold a password
         description="SQLAlchemy URL of the key store; without it SQLite in ./var",
     )
-    key_pepper: str | None = Field(
+    key_pepper: Annotated[str, AfterValidator(_pepper)] | None = Field(
         None,
-        min_length=32,
+        repr=False,
         validation_alias="GATEWAY_KEY_PEPPER",
         description="secret that keys are hashed with; without it a file made once in ./var",
     )
-    dev_key: str | None = Field(
+    dev_key: Annotated[str, AfterValidator(_dev_key)] | None = Field(
         None,
-        pattern="^[0-9a-f]{32}$",
+        repr=False,
         validation_alias="GATEWAY_DEV_KEY",
         description="primary key of the subscription `dev`; without it one is made on first start and printed once",
     )
     admin_token: Annotated[str, AfterValidator(_admin_token)] | None = Field(
-        None, min_length=16, validation_alias="GATEWAY_ADMIN_TOKEN", description="turns the management API on"
+        None, repr=False, validation_alias="GATEWAY_ADMIN_TOKEN", description="turns the management API on"
     )
     workers: int = Field(1, ge=1, le=64, validation_alias="GATEWAY_WORKERS", description="gunicorn worker processes")
     threads: int = Field(
@@ -126,18 +149,21 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         600.0,
         gt=0,
+        le=_LONGEST,
         validation_alias="GATEWAY_REQUEST_TIMEOUT",
         description="seconds until a request is answered with 504",
     )
     drain_timeout: float = Field(
         60.0,
         gt=0,
+        le=_LONGEST,
         validation_alias="GATEWAY_DRAIN_TIMEOUT",
         description="seconds that running requests get at a stop",
     )
     read_timeout: float = Field(
         30.0,
         gt=0,
+        le=_LONGEST,
         validation_alias="GATEWAY_READ_TIMEOUT",
         description="seconds in which a whole request must have arrived",
     )
@@ -194,6 +220,8 @@ def load_settings() -> Settings:
 
 def _fault(fault: dict[str, object]) -> str:
     location = fault["loc"]
-    variable = location[0] if isinstance(location, tuple) and location else "?"
+    variable = str(location[0]) if isinstance(location, tuple) and location else "?"
+    if variable in Settings.model_fields:  # a default that does not do is reported under the field's own name
+        variable = str(Settings.model_fields[variable].validation_alias)
     text = str(fault["msg"]).removeprefix("Value error, ")
     return f"{variable}: {text}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TALKATIVE = ("alembic", "vllm", "transformers", "httpx")
 
 _NAMED_KEY = re.compile(
-    r"(?i)((?:subscription-key|api-key|authorization)['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)[^\s'\"&,;]+",
+    r"(?i)((?:subscription-key|api-key|authorization)['\"]?\s*[=:,]\s*['\"]?(?:bearer\s+)?)[^\s'\"&,;]+",
 )
 
 
@@ -56,9 +56,11 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 
 def _renderers(*, terminal: bool) -> list[Processor]:
+    # A traceback is text like any other when it is searched for keys: so it is made before.
+    render: Processor = structlog.processors.JSONRenderer()
     if terminal:
-        return [_redact, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return [structlog.processors.format_exc_info, _redact, render]
 
 
 def _redact(_logger: Any, _method: str, event: EventDict) -> EventDict:

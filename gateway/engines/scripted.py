@@ -115,7 +115,7 @@ class _Generation:
         self._events.put(last)
 
     def _play(self, produced: int) -> Finish | Exception:
-        for character in self._text:
+        for character in (*self._text, None):
             if produced == self._script.fail_after and self._script.error is not None:
                 return self._script.error
             while produced == self._script.hold_after and not self._engine.release.is_set():
@@ -123,6 +123,8 @@ class _Generation:
                     break
             if self._cancelled.is_set():
                 return Cancelled(produced)
+            if character is None:
+                break
             produced += 1
             self._events.put(Delta(character, [ord(character)]))
         return Finish("stop" if len(self._text) == len(self._script.text) else "length", produced)

@@ -1,0 +1,1 @@
+"""What a caller sees, through the real app over a scripted engine."""

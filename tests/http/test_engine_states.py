@@ -1,0 +1,213 @@
+"""An engine that is loading, fails, takes too long, or whose caller leaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.streaming import StreamBrokenError
+from gateway.engines.scripted import Script
+from gateway.errors import UnavailableError
+from tests.http.conftest import REQUEST_TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.http.conftest import Api, Log
+
+STREAM = {"prompt": "ab", "stream": True}
+BODIES = [{"prompt": "ab"}, STREAM]
+
+
+def piece(text: str) -> bytes:
+    return b"data: " + json.dumps({"generated_text": text}, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage(log: Log) -> tuple[object, ...]:
+    line = log.request()
+    return line["status"], line["prompt_tokens"], line["completion_tokens"], line["finish_reason"]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_while_the_engine_loads_requests_are_sent_away(api: Api, body: object) -> None:
+    api.engine.phase = "loading"
+    for path in ("/get-data", "/System%20Prompt%20Get%20Data"):
+        reply = api.post(body, path)
+        reply.assert_error(503, "not ready", "loading", "step 3 of 6")
+        assert reply.headers["Retry-After"] == "2"
+    api.engine.phase = "ready"
+    assert api.post(body).status == 200
+
+
+def test_while_the_engine_loads_the_process_is_alive_and_not_ready(api: Api) -> None:
+    api.engine.phase = "loading"
+    assert api.get("/health/live").json == {"status": "live"}
+    reply = api.get("/health/ready")
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+    assert reply.headers["Content-Type"] == "application/json"
+    body = reply.json
+    assert (body["code"], body["traceId"]) == (503, reply.headers["X-Trace-Id"])
+    assert "loading" in body["message"]
+    assert (body["phase"], body["step"], body["steps"]) == ("loading", 3, 6)
+    api.engine.phase = "ready"
+    assert (api.get("/health/ready").status, api.get("/health/ready").json["status"]) == (200, "ready")
+
+
+def test_bad_input_is_told_while_the_engine_loads(api: Api) -> None:
+    api.engine.phase = "loading"
+    api.post({"prompt": ""}).assert_error(400)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_an_engine_that_fails_before_the_first_token_gives_a_status(api: Api, log: Log, body: object) -> None:
+    api.answers(fail_after=0, error=UnavailableError("It died.", retry_after=5))
+    reply = api.post(body)
+    reply.assert_error(503, "It died.")
+    assert reply.headers["Retry-After"] == "5"
+    assert usage(log) == (503, 2, 0, None)
+
+
+def test_an_engine_that_fails_in_the_middle_of_a_whole_answer_gives_a_status(api: Api, log: Log) -> None:
+    api.answers(fail_after=3, error=UnavailableError("It died."))
+    api.post({"prompt": "ab"}).assert_error(503, "It died.")
+    assert usage(log) == (503, 2, 3, None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [(UnavailableError("It died."), 503, "It died."), (RuntimeError("canary"), 500, "The gateway failed to answer.")],
+)
+@pytest.mark.parametrize("after", [2, 3])
+def test_an_engine_that_fails_in_the_middle_of_a_stream_breaks_it_off(
+    api: Api, log: Log, failure: tuple[Exception, int, str], after: int
+) -> None:
+    error, status, message = failure
+    api.answers("abc", fail_after=after, error=error)
+    with api.stream(STREAM) as stream:
+        assert (stream.status, stream.headers["Content-Type"]) == (200, "text/event-stream")
+        assert stream.take(after) == [piece(text) for text in "abc"[:after]]
+        first, data, *rest = next(stream.pieces).decode().split("\n")
+        with pytest.raises(StreamBrokenError):  # the server then cuts the body, so that no client takes it for whole
+            next(stream.pieces)
+    assert (first, rest) == ("event: error", ["", ""])
+    body = json.loads(data.removeprefix("data: "))
+    assert list(body) == ["code", "message", "traceId"]
+    assert (body["code"], body["traceId"]) == (status, stream.headers["X-Trace-Id"])
+    assert body["message"].startswith(message)
+    assert usage(log) == (status, 2, after, None)
+    assert "canary" not in log.text
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_request_past_its_deadline_is_answered_with_504_and_leaves_the_engine(
+    api: Api, log: Log, body: object
+) -> None:
+    def take_too_long(_prompt: str) -> Script:
+        api.clock.now += REQUEST_TIMEOUT
+        return Script(hold_after=0)
+
+    api.engine.script = take_too_long
+    api.post(body).assert_error(504, "600 seconds", "`max_tokens`")
+    assert api.engine.running == 0
+    assert usage(log) == (504, 2, 0, None)
+
+
+def test_a_request_within_its_deadline_is_served(api: Api) -> None:
+    def take_long(_prompt: str) -> Script:
+        api.clock.now += REQUEST_TIMEOUT - 1
+        return Script()
+
+    api.engine.script = take_long
+    assert api.post({"prompt": "a"}).status == 200
+
+
+def test_a_stream_past_its_deadline_ends_with_an_error(api: Api, log: Log) -> None:
+    api.answers(hold_after=3)
+    with api.stream(STREAM) as stream:
+        stream.take(3)
+        api.clock.now += REQUEST_TIMEOUT
+        last = next(stream.pieces)
+        assert api.engine.running == 0
+        assert last.startswith(b'event: error\ndata: {"code": 504,')
+        with pytest.raises(StreamBrokenError):
+            next(stream.pieces)
+    assert usage(log) == (504, 2, 3, None)
+
+
+@pytest.mark.parametrize("read", [1, 2, 3])
+def test_closing_a_stream_early_frees_the_engine_and_counts_what_it_produced(api: Api, log: Log, read: int) -> None:
+    api.answers(hold_after=3)
+    with api.stream(STREAM) as stream:
+        stream.take(read)
+        assert api.engine.running == 1
+    assert api.engine.running == 0
+    status, prompt, completion, finish = usage(log)
+    assert (status, prompt, finish) == (499, 2, None)
+    assert read <= int(str(completion)) <= 3  # it runs ahead of its reader, up to where it is held
+    assert log.request()["error"] == "ClientClosedRequest"
+
+
+def test_a_stream_that_is_never_sent_frees_the_engine(api: Api, log: Log) -> None:
+    api.answers(hold_after=1)
+    with api.stream(STREAM):
+        assert api.engine.running == 1
+    assert api.engine.running == 0
+    assert usage(log) == (499, 2, 1, None)
+
+
+def test_a_caller_that_leaves_after_the_summary_has_not_hung_up(api: Api, log: Log) -> None:
+    api.answers("abc")
+    with api.stream(STREAM) as stream:
+        *_, summary = stream.take(4)
+        assert b'"finish_reason":"stop"' in summary
+    assert usage(log) == (200, 2, 3, "stop")
+    assert "error" not in log.request()
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("produced", [0, 2])
+def test_a_caller_that_hangs_up_frees_the_engine(
+    api: Api, log: Log, sockets: tuple[socket.socket, socket.socket], body: dict[str, object], produced: int
+) -> None:
+    ours, theirs = sockets
+    api.answers(hold_after=produced)
+    theirs.close()
+    environ = {"gunicorn.socket": ours}
+    headers = {"Content-Type": "application/json"}
+    api.open("POST", "/get-data", body=json.dumps(body).encode(), headers=headers, environ=environ, key=api.key)
+    assert api.engine.running == 0
+    status, _, completion, finish = usage(log)
+    assert (status, finish) == (499, None)
+    assert int(str(completion)) <= produced
+
+
+def test_a_caller_that_hangs_up_in_the_middle_of_a_stream_frees_the_engine(
+    api: Api, log: Log, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = sockets
+    api.answers(hold_after=2)
+    with api.stream(STREAM, environ={"gunicorn.socket": ours}) as stream:
+        assert stream.take(2) == [piece("A"), piece("n")]
+        theirs.close()
+        assert list(stream.pieces) == []  # waits until the hang-up is noticed
+        assert api.engine.running == 0
+    assert usage(log) == (499, 2, 2, None)
+
+
+def test_a_caller_that_stays_is_served_over_a_watched_connection(
+    api: Api, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, _ = sockets
+    for _ in range(3):  # as on a connection that is kept alive
+        with api.stream(STREAM, environ={"gunicorn.socket": ours}) as stream:
+            assert list(stream.pieces)[-1] == b"data: [DONE]\n\n"
