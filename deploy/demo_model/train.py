@@ -54,12 +54,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the demo model (about 15 minutes on two cores).")
     parser.add_argument("--out", type=Path, help="output folder (default: get-data-demo, beside this file)")
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke run of seconds; makes a useless model in --out"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=0, help="threads to compute with (default: one for each core)"
-    )
+    parser.add_argument("--quick", action="store_true", help="a smoke run of seconds; makes a useless model in --out")
+    parser.add_argument("--threads", type=int, default=0, help="threads to compute with (default: one for each core)")
     options = parser.parse_args()
     if options.quick and options.out is None:
         parser.error("--quick needs --out, so that it never replaces the real model")
@@ -82,14 +78,10 @@ def _make(plan: Plan, out: Path, threads: int, *, quick: bool, console: Console)
         torch.set_num_threads(threads)
     corpus = texts.load()
     drawn = islice(Sampler(corpus, plan.seed + 1).stream(), TEXTS_FOR_TOKENIZER)
-    words = tokenizer.train(
-        (t for s in drawn for t in (s.system, s.question, s.answer) if t), plan.vocabulary
-    )
+    words = tokenizer.train((t for s in drawn for t in (s.system, s.question, s.answer) if t), plan.vocabulary)
     model = trainer.build(plan, words)
     parameters = sum(p.numel() for p in model.parameters())
-    console.print(
-        f"{len(corpus.topics)} topics, {len(words)} tokens, {parameters / 1e6:.2f} million parameters"
-    )
+    console.print(f"{len(corpus.topics)} topics, {len(words)} tokens, {parameters / 1e6:.2f} million parameters")
     work = trainer.prepare(plan, corpus, words)
     with trainer.columns() as progress:
         loss = trainer.train(plan, model, work, progress)
@@ -101,9 +93,7 @@ def _make(plan: Plan, out: Path, threads: int, *, quick: bool, console: Console)
         scores.append(score)
         console.print(f"{kind}: {score.right} of {score.total}", highlight=False)
         for sample, text in score.wrong[:12]:
-            console.print(
-                f"    {sample.question!r} -> {text[:90]!r}", style="dim", markup=False, highlight=False
-            )
+            console.print(f"    {sample.question!r} -> {text[:90]!r}", style="dim", markup=False, highlight=False)
     figures = {score.kind: f"{score.right} of {score.total}" for score in scores}
     export.write(out, model, words, export.card(parameters, len(words), figures))
     size = sum(file.stat().st_size for file in out.iterdir())

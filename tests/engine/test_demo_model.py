@@ -41,9 +41,7 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
 
 
 def test_the_folder_is_complete_and_nothing_is_left_beside_it(folder: Path) -> None:
@@ -60,9 +58,7 @@ def test_the_folder_is_complete_and_nothing_is_left_beside_it(folder: Path) -> N
 
 
 @pytest.mark.parametrize("text", LOOKS_LIKE_CONTROL)
-def test_text_that_looks_like_a_control_token_stays_text(
-    tokenizer: PreTrainedTokenizerFast, text: str
-) -> None:
+def test_text_that_looks_like_a_control_token_stays_text(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     first_learned = 3 + 256
     assert min(ids) >= first_learned

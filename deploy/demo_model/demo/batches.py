@@ -61,9 +61,7 @@ def examples(tokenizer: PreTrainedTokenizerFast, samples: list[Sample], rng: ran
     """Tokenize samples, all at once."""
     heads, tails = [], []
     for sample in samples:
-        head, tail = (
-            ("<s>", sample.answer) if sample.question is None else (prompt(tokenizer, sample), sample.answer)
-        )
+        head, tail = ("<s>", sample.answer) if sample.question is None else (prompt(tokenizer, sample), sample.answer)
         if sample.question is not None and rng.random() < 0.04:
             # A prompt that somebody wrote by hand, without the space at its end.
             head, tail = head.rstrip(" "), f" {tail}"

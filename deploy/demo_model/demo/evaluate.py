@@ -69,9 +69,7 @@ def score(
         model, tokenizer, [prompt(tokenizer, sample) for sample in samples], limit, temperature=temperature
     )
     wrong = tuple(
-        (sample, text)
-        for sample, text in zip(samples, texts, strict=True)
-        if not is_right(kind, sample.answer, text)
+        (sample, text) for sample, text in zip(samples, texts, strict=True) if not is_right(kind, sample.answer, text)
     )
     return Score(kind, len(samples) - len(wrong), len(samples), wrong)
 
@@ -92,9 +90,7 @@ def generate(
     temperature: float = 0,
 ) -> list[str]:
     """Generate answers, greedily unless a temperature is given."""
-    sampling = (
-        {"do_sample": True, "temperature": temperature, "top_p": 0.9} if temperature else {"do_sample": False}
-    )
+    sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.9} if temperature else {"do_sample": False}
     found: list[str] = []
     for first in range(0, len(prompts), ROWS):
         rows = encode(tokenizer, prompts[first : first + ROWS])

@@ -73,9 +73,7 @@ class Sampler:
     def modest(self, kind: str, words: Mapping[str, tuple[str, ...]]) -> str:
         """A question that the model cannot know."""
         if kind == "what" and self.rng.random() < 0.4:
-            subject = self.rng.choice(
-                ("a {noun}", "{noun}s", "{topic}", "{topic}", "{place}", "{name}", "the {noun}")
-            )
+            subject = self.rng.choice(("a {noun}", "{noun}s", "{topic}", "{topic}", "{place}", "{name}", "the {noun}"))
             pattern = self.rng.choice(questions.ABOUT).replace("{s}", subject)
         else:
             pattern = self.rng.choice(self.corpus.unknown.patterns[kind])
@@ -121,9 +119,7 @@ class Sampler:
         language = self.rng.choice(tuple(topic.translated))
         asked = list(topic.translated_ask[language])
         if topic.about and (not asked or self.rng.random() < 0.5):
-            asked = [
-                self.rng.choice(questions.ABOUT_TRANSLATED[language]).format(s=self.rng.choice(topic.about))
-            ]
+            asked = [self.rng.choice(questions.ABOUT_TRANSLATED[language]).format(s=self.rng.choice(topic.about))]
         question = self.rng.choice(asked) if asked else self.rng.choice(topic.ask or topic.about)
         style = {code: name for name, code in LANGUAGES.items()}[language]
         system = self.system(style) if not asked or self.rng.random() < 0.3 else None

@@ -48,9 +48,7 @@ class Plan:
     seed: int = 2
 
 
-QUICK = Plan(
-    vocabulary=1024, width=64, layers=2, inner=128, heads=1, key_value_heads=1, tokens_a_batch=512, steps=8
-)
+QUICK = Plan(vocabulary=1024, width=64, layers=2, inner=128, heads=1, key_value_heads=1, tokens_a_batch=512, steps=8)
 
 
 def build(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
