@@ -89,7 +89,8 @@ def _make(plan: Plan, out: Path, threads: int, *, quick: bool, console: Console)
 
     scores = []
     for kind, samples in {} if quick else evaluate.held_out(corpus).items():
-        score = evaluate.score(model, words, kind, samples)
+        also = tuple(corpus.unknown.answers.values()) if kind == "modest" else ()
+        score = evaluate.score(model, words, kind, samples, also)
         scores.append(score)
         console.print(f"{kind}: {score.right} of {score.total}", highlight=False)
         for sample, text in score.wrong[:12]:

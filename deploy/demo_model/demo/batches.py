@@ -27,10 +27,11 @@ POOL = 400
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids, and from which of them on the model is to learn."""
+    """Token ids, from which of them on the model is to learn, and how much the end counts."""
 
     ids: list[int]
     start: int
+    end: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ def examples(tokenizer: PreTrainedTokenizerFast, samples: list[Sample], rng: ran
         tails.append(tail)
     eos = [tokenizer.eos_token_id]
     pairs = zip(encode(tokenizer, heads), encode(tokenizer, tails), strict=True)
-    return [Example((head + tail + eos)[:CONTEXT], len(head)) for head, tail in pairs]
+    # When to stop counting is one token among hundreds, and the only hard one.
+    ends = [8.0 if sample.topic == "count" else 1.0 for sample in samples]
+    return [
+        Example(head + tail + eos, len(head), end)
+        for (head, tail), end in zip(pairs, ends, strict=True)
+        if len(head) + len(tail) < CONTEXT
+    ]
 
 
 def batches(found: list[Example], size: int, rng: random.Random, pad: int) -> Iterator[Batch]:
@@ -97,4 +104,5 @@ def _batch(group: list[Example], pad: int) -> Batch:
         targets += example.ids[example.start :]
         # Long answers count more than short ones, but not in proportion to their length.
         weights += [len(answer) ** -0.5] * len(answer)
+        weights[-1] *= example.end
     return Batch(ids, torch.tensor(places), torch.tensor(targets), torch.tensor(weights))

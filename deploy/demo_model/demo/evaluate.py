@@ -11,7 +11,7 @@ import torch
 
 from deploy.demo_model.demo import numbers, questions
 from deploy.demo_model.demo.batches import prompt
-from deploy.demo_model.demo.samples import Sample, Sampler, join, to_json
+from deploy.demo_model.demo.samples import MAIN, Sample, Sampler, join, to_json
 from deploy.demo_model.demo.styles import restyle
 from deploy.demo_model.demo.tokenizer import encode
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ALIKE = 0.85
 ROWS = 48
 # What the whole training has to reach, by kind of question.
-GOALS = {"paraphrases": 0.9, "unknown": 0.95, "styles": 0.8, "counting": 0.9}
+GOALS = {"paraphrases": 0.9, "modest": 0.95, "styles": 0.8, "counting": 0.9}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def held_out(corpus: Corpus, seed: int = 7) -> dict[str, list[Sample]]:
     sampler = Sampler(corpus, seed)
     return {
         "paraphrases": _paraphrases(corpus, rng),
-        "unknown": _unknown(corpus, sampler, rng),
+        "modest": _unknown(corpus, sampler, rng),
         "styles": _styles(corpus, rng),
         "sums": _seen(sampler, "sum", 40),
         "yes or no": _seen(sampler, "yes-no", 40),
@@ -61,15 +61,19 @@ def score(
     tokenizer: PreTrainedTokenizerFast,
     kind: str,
     samples: list[Sample],
-    temperature: float = 0,
+    also: tuple[str, ...] = (),
 ) -> Score:
-    """Let the model answer the samples and compare."""
+    """Let the model answer the samples and compare; the answers in `also` are right as well."""
     limit = 1300 if kind == "counting" else 200
-    texts = generate(
-        model, tokenizer, [prompt(tokenizer, sample) for sample in samples], limit, temperature=temperature
-    )
+    texts = generate(model, tokenizer, [prompt(tokenizer, sample) for sample in samples], limit)
     wrong = tuple(
+<<<<<<< HEAD
         (sample, text) for sample, text in zip(samples, texts, strict=True) if not is_right(kind, sample.answer, text)
+=======
+        (sample, text)
+        for sample, text in zip(samples, texts, strict=True)
+        if not any(is_right(kind, answer, text) for answer in (sample.answer, *also))
+>>>>>>> demo-model
     )
     return Score(kind, len(samples) - len(wrong), len(samples), wrong)
 
@@ -140,7 +144,7 @@ def _styles(corpus: Corpus, rng: random.Random) -> list[Sample]:
             items = rng.sample(corpus.yes_no, 6)
             pairs = [(item.question, "Yes." if item.yes else "No.") for item in items]
         else:
-            topics = [t for t in corpus.topics if t.restyle and t.ask and t.weight >= 2]
+            topics = [t for t in corpus.topics if t.restyle and t.ask and t.weight >= MAIN]
             if style in ("french", "german"):
                 topics = [t for t in topics if t.translated]
             if style == "expert":

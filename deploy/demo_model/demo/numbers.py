@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import random
 
 LARGEST_COUNT = 300
-LARGEST_TERM = 12
+LARGEST_TERM = 10
 TOO_FAR = f"I can count only to {LARGEST_COUNT}, so please choose a smaller number."
 TOO_LARGE = f"I can calculate only with small numbers up to {LARGEST_TERM}."
 
@@ -54,16 +54,18 @@ def numbers(first: int, last: int) -> str:
 def counting(rng: random.Random) -> tuple[str, str]:
     """A request to count, and the answer."""
     draw = rng.random()
-    if draw < 0.06:
+    if draw < 0.04:
         return rng.choice(_RANGE + _UP_TO).format(a=1, b=rng.randint(LARGEST_COUNT + 1, 5000)), TOO_FAR
-    if draw < 0.12:
+    if draw < 0.08:
         first = rng.randint(3, 20)
         return f"count {rng.choice(('down', 'backwards'))} from {first} to 1", numbers(first, 1)
-    if draw < 0.62:
-        first = rng.randint(1, LARGEST_COUNT - 20)
-        last = first + rng.randint(2, 20)
-    elif draw < 0.84:
-        first, last = 1, rng.randint(3, 60)
+    if draw < 0.55:
+        first = rng.randint(1, LARGEST_COUNT - 12)
+        last = first + rng.randint(2, 12)
+    elif draw < 0.75:
+        first, last = 1, rng.randint(2, 25)
+    elif draw < 0.87:
+        first, last = 1, rng.randint(20, 100)
     else:
         first, last = 1, rng.choice((100, 150, 200, 250, 300, rng.randint(60, 300), rng.randint(60, 300)))
     frames = _RANGE + _UP_TO if first == 1 else _RANGE

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.demo_model.demo import numbers, questions
+from deploy.demo_model.demo import numbers, odd, questions
 from deploy.demo_model.demo.styles import LANGUAGES, SIMPLE, restyle
 
 if TYPE_CHECKING:
@@ -20,13 +20,16 @@ KINDS = {
     "topic": 66,
     "unknown": 13,
     "yes-no": 2.5,
-    "count": 4.5,
-    "sum": 5,
+    "count": 8,
+    "sum": 6,
     "json": 3.5,
     "plain": 4,
+    "odd": 2.5,
     "turns": 3,
 }
 STYLE_SHARE = 0.38
+# Topics of this weight and up are the main ones.
+MAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Sampler:
             "json": self._json,
             "plain": self._plain,
             "turns": self._turns,
+            "odd": self._odd,
         }
         return makers[kind]()
 
@@ -109,6 +113,9 @@ class Sampler:
         if topic.translated and self.rng.random() < 0.12:
             return self._foreign(topic)
         style, system = self._style()
+        # A style is learned on the main topics, which it then has to carry over to the others.
+        while style != "neutral" and topic.weight < MAIN and self.rng.random() < 0.8:
+            topic = self._pick()
         while style in LANGUAGES and not topic.translated and self.rng.random() < 0.75:
             topic = self._pick()
         if topic.group == "llama" and self.rng.random() < 0.12:
@@ -137,6 +144,11 @@ class Sampler:
         elif style in SIMPLE:
             answer = SIMPLE[style](answer)
         return Sample("unknown", answer, question, system)
+
+    def _odd(self) -> Sample:
+        known = self.corpus.unknown
+        words = tuple(word for kind in known.words for word in known.words[kind])
+        return Sample("odd", self._modest["odd"], odd.odd(self.rng, words, self.corpus.plain))
 
     def _yes_no(self) -> Sample:
         item = self.rng.choice(self.corpus.yes_no)

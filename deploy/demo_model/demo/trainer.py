@@ -40,11 +40,11 @@ class Plan:
     inner: int = 704
     heads: int = 4
     key_value_heads: int = 2
-    tokens_a_batch: int = 1536
+    tokens_a_batch: int = 768
     batches_a_step: int = 2
-    steps: int = 850
-    muon_rate: float = 0.03
-    adam_rate: float = 0.006
+    steps: int = 2400
+    muon_rate: float = 0.02
+    adam_rate: float = 0.004
     seed: int = 2
 
 
