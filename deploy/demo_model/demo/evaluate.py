@@ -67,13 +67,9 @@ def score(
     limit = 1300 if kind == "counting" else 200
     texts = generate(model, tokenizer, [prompt(tokenizer, sample) for sample in samples], limit)
     wrong = tuple(
-<<<<<<< HEAD
-        (sample, text) for sample, text in zip(samples, texts, strict=True) if not is_right(kind, sample.answer, text)
-=======
         (sample, text)
         for sample, text in zip(samples, texts, strict=True)
         if not any(is_right(kind, answer, text) for answer in (sample.answer, *also))
->>>>>>> demo-model
     )
     return Score(kind, len(samples) - len(wrong), len(samples), wrong)
 
