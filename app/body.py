@@ -37,6 +37,8 @@ def json_object() -> dict[str, Any]:
 
 def _read() -> bytes:
     most = request.max_content_length
+    if most is not None and (request.content_length or 0) > most:
+        raise RequestEntityTooLarge
     if most is not None:  # Werkzeug cuts a chunked body at its limit in silence: let it read one byte more
         request.max_content_length = most + 1
     try:

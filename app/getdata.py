@@ -37,5 +37,5 @@ def system_prompt_get_data() -> Response:
 def _generate(schema: Schema) -> Response:
     caller = require_caller()
     wanted = schemas.load(schema, json_object())
-    answer = services().gateway.generate(caller, wanted.generate)
+    answer = services().gateway.generate(caller, wanted)
     return streaming.respond(answer, stream=wanted.stream)

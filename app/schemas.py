@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
@@ -19,14 +18,6 @@ _LONGEST_STOP = 4
 # Above the size of every vocabulary, where a larger one changes nothing; the engine counts in 32 bits.
 _LARGEST_TOP_K = 2**31 - 1
 _SMALLEST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class GetDataRequest:
-    """A Get Data body: what to generate, and whether the caller wants a stream."""
-
-    generate: GenerateRequest
-    stream: bool
 
 
 class Number(fields.Float):
@@ -158,7 +149,7 @@ class GetDataSchema(Schema):
             raise ValidationError("should be -1, or at least 1", "top_k")
 
     @post_load
-    def _to_request(self, data: dict[str, Any], **_: Any) -> GetDataRequest:
+    def _to_request(self, data: dict[str, Any], **_: Any) -> GenerateRequest:
         prompt, system = data.pop("prompt"), data.pop("system_prompt", "")
         stream, model = data.pop("stream"), data.pop("model", None)
         messages: tuple[Message, ...] = (Message("user", prompt),)
@@ -167,7 +158,7 @@ class GetDataSchema(Schema):
         if "top_k" in data:
             data["top_k"] = min(data["top_k"], _LARGEST_TOP_K)
         sampling = Sampling(json_schema=data.pop("response_format", None), **data)
-        return GetDataRequest(GenerateRequest(messages, sampling, model), stream)
+        return GenerateRequest(messages, sampling, model, stream)
 
 
 class SystemPromptGetDataSchema(GetDataSchema):
@@ -184,14 +175,14 @@ class SystemPromptGetDataSchema(GetDataSchema):
         return {("system prompt" if name == "system_prompt" else name): value for name, value in data.items()}
 
 
-def load(schema: Schema, body: dict[str, Any]) -> GetDataRequest:
+def load(schema: Schema, body: dict[str, Any]) -> GenerateRequest:
     """The request that a body makes.
 
     Raises:
         InvalidRequestError: the first field at fault, named.
     """
     try:
-        request: GetDataRequest = schema.load(body)
+        request: GenerateRequest = schema.load(body)
     except ValidationError as error:
         path, text = _first_fault(error.messages)
         raise InvalidRequestError(_explain(schema, path, text), param=".".join(path)) from None

@@ -39,7 +39,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from app.contract import new_trace_id, trace_id_from
 from deploy.worker_refusal import BodyCutShort, RequestTooSlow, ServerStopping, answer_to, render
-from deploy.worker_request import Framing, GatewayRequest, framing_of, read_head
+from deploy.worker_request import Framing, GatewayRequest, Unread, framing_of, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -320,7 +320,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def _invite_body(self, conn: Connection, request: GatewayRequest) -> None:
         """Send 100 Continue where the client waits for it; gunicorn would only do so in the thread."""
-        if request._expected_100_continue and not conn.buffer:  # noqa: SLF001
+        wanted = request._expected_100_continue and not isinstance(conn.framing, Unread)  # noqa: SLF001
+        if wanted and not conn.buffer:
             with contextlib.suppress(OSError):
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         request._expected_100_continue = False  # noqa: SLF001
@@ -396,7 +397,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
             environ["wsgi.multithread"] = True
             environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
-            self._count(response)
+            self._count(response, unread=isinstance(conn.framing, Unread))
             return self._respond(response, environ)
         except ClientGoneError as gone:
             self._record("client gone", conn, gone.__cause__ or gone)
@@ -409,14 +410,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             except Exception as fault:  # noqa: BLE001
                 self._record("post_request failed", conn, fault, where=_where(fault))
 
-    def _count(self, response: Any) -> None:
+    def _count(self, response: Any, *, unread: bool) -> None:
         """Keep max_requests, and decide whether the connection may stay."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.handle_exit(signal.SIGTERM, None)
         crowded = len(self.connections) > self.max_keepalived
-        if not self.alive or not self.cfg.keepalive or crowded:
+        if not self.alive or not self.cfg.keepalive or crowded or unread:
             response.force_close()
 
     def _respond(self, response: Any, environ: dict[str, Any]) -> After:

@@ -136,6 +136,22 @@ class Counted:
         return raw
 
 
+class Unread:
+    """A body that is declared too large: the application is asked before it is read.
+
+    Whoever has no valid key is to learn nothing about the body, its size included (contract, section 4), so the
+    application answers: it sees the length, and refuses without reading.
+    """
+
+    def end(self, buffer: bytearray) -> int | None:  # noqa: ARG002
+        """See Framing."""
+        return 0
+
+    def content(self, request: GatewayRequest, raw: bytes) -> bytes:  # noqa: ARG002
+        """See Framing."""
+        return b""
+
+
 class Chunked:
     """A chunked body. `end` steps from size line to size line as bytes come; gunicorn's reader decodes after.
 
@@ -191,10 +207,10 @@ class Chunked:
 
 
 def framing_of(request: GatewayRequest, limit: int) -> Framing:
-    """How the request's body ends, as gunicorn's parser decided; refuses one that is declared too large."""
+    """How the request's body ends, as gunicorn's parser decided."""
     reader = request.body.reader
     if isinstance(reader, ChunkedReader):
         return Chunked(limit)
     if reader.length > limit:
-        raise BodyTooLarge(limit)
+        return Unread()
     return Counted(reader.length)

@@ -178,8 +178,14 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
         """Begin to answer.
+
+        Args:
+            prompt_ids: from `encode`.
+            sampling: how to choose tokens.
+            stream: whether somebody reads along. If not, the first token is an event of its own, since its time is
+                wanted, and the rest may be one event: that is cheaper.
 
         Raises:
             InvalidRequestError: the engine cannot do what `sampling` asks for.

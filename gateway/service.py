@@ -24,11 +24,13 @@ class GenerateRequest:
         messages: the conversation that the model is to go on with.
         sampling: how to choose tokens.
         model: which served model; None for the default.
+        stream: whether the caller reads along.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
     model: str | None = None
+    stream: bool = False
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Gateway:
         model = self._find_model(request.model)
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
-        generation = self._engine.generate(prompt_ids, sampling)
+        generation = self._engine.generate(prompt_ids, sampling, stream=request.stream)
         return Answer(generation, model, len(prompt_ids), Stopwatch(started, self._request_timeout, self._clock))
 
     def _find_model(self, name: str | None) -> Model:

@@ -66,7 +66,8 @@ class ScriptedEngine:
         self._require_ready()
         return [ord(character) for message in messages for character in message.content]
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
+        del stream  # each character is an event, whoever reads
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
         return _Generation(

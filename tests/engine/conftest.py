@@ -30,6 +30,6 @@ def vllm_engine(gateway_server: GatewayServer) -> Iterator[VllmEngine]:
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn."""
     if request.param == "scripted":
-        return ScriptedEngine(lambda _prompt: Script("1, 2, 3 and so on. " * 20))
+        return ScriptedEngine(lambda _prompt: Script("1, 2, 3 and so on. " * 20, hold_after=200))
     found: VllmEngine = request.getfixturevalue("vllm_engine")
     return found

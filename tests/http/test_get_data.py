@@ -280,9 +280,9 @@ def test_a_system_prompt_may_be_left_out_or_blank(api: Api, body: dict[str, str]
 class HalfCharacters(ScriptedEngine):
     """Gives ids whose text is not known yet, as a tokenizer does in the middle of a character."""
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
         """See the port."""
-        generation = super().generate(prompt_ids, sampling)
+        generation = super().generate(prompt_ids, sampling, stream=stream)
         forward = generation.next
 
         def next_event(timeout: float | None) -> Event:

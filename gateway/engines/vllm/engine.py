@@ -84,9 +84,9 @@ class VllmEngine:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return self._require_session().encoder.encode(messages)
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> Generation:
+    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
         session = self._require_session()
-        generation = _Generation(session, list(prompt_ids), session.params(sampling), self._loop)
+        generation = _Generation(session, list(prompt_ids), session.params(sampling, stream=stream), self._loop)
         self._loop.call_soon_threadsafe(generation.start)
         return generation
 
@@ -186,11 +186,11 @@ class _Session:
         config = self._model_config
         return [Model(name, names[0], config.max_model_len, self._created) for name in names]
 
-    def params(self, sampling: Sampling) -> SamplingParams:
+    def params(self, sampling: Sampling, *, stream: bool) -> SamplingParams:
         from gateway.engines.vllm.sampling import sampling_params  # noqa: PLC0415
 
         try:
-            return sampling_params(sampling, self._defaults)
+            return sampling_params(sampling, self._defaults, stream=stream)
         except ValueError as error:
             raise _refused(error, structured=sampling.json_schema is not None) from error
 
@@ -302,11 +302,14 @@ class _Generation:
         except asyncio.CancelledError:
             if not self._over:
                 raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any end of the engine ends the request
             # vLLM's client has lost the engine; the host says so as well, and a new session follows.
-            log.exception("the engine failed under a request")
+            # Its text may quote what it was working on, so only its class is told.
+            log.error("the engine failed under a request: %s", type(error).__name__)  # noqa: TRY400
             self._end(
-                UnavailableError("The model failed while it answered. Try again.", detail=repr(error), retry_after=5)
+                UnavailableError(
+                    "The model failed while it answered. Try again.", detail=type(error).__name__, retry_after=5
+                )
             )
 
     def _publish(self, output: RequestOutput) -> None:
@@ -340,7 +343,7 @@ class _Generation:
         try:
             produced = await self._session.abort(self._request_id)
         except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
-            log.warning("the engine did not say what an aborted request had produced: %r", error)
+            log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
             produced = self._produced
         if produced is None:
             return  # the engine had finished by itself: its last output is on the way and ends this

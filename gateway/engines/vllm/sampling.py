@@ -10,20 +10,26 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 if TYPE_CHECKING:
     from gateway.engine import Sampling
 
+_LARGEST_SEED = 2**63 - 1
+# Tokens between two reports of vLLM on one request.
+_NEVER = 1 << 30
 _SAME_NAME = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
 
 
-def sampling_params(sampling: Sampling, model_defaults: dict[str, Any]) -> SamplingParams:
+def sampling_params(sampling: Sampling, model_defaults: dict[str, Any], *, stream: bool) -> SamplingParams:
     """VLLM's parameters for a request.
 
     Args:
         sampling: what the caller asked for; None leaves a value to `model_defaults`.
         model_defaults: of the model's generation config, as `ModelConfig.get_diff_sampling_param` gives them.
+        stream: whether somebody reads along; if not, vLLM reports the first token and then the end.
 
     Raises:
         ValueError: vLLM refuses a value or the combination.
     """
     chosen = {name: value for name in _SAME_NAME if (value := getattr(sampling, name)) is not None}
+    if sampling.seed is not None:
+        chosen["seed"] = sampling.seed & _LARGEST_SEED  # vLLM takes -1 for no seed
     structured = StructuredOutputsParams(json=sampling.json_schema) if sampling.json_schema is not None else None
     return SamplingParams(
         **{
@@ -33,5 +39,6 @@ def sampling_params(sampling: Sampling, model_defaults: dict[str, Any]) -> Sampl
             "stop": list(sampling.stop),
             "structured_outputs": structured,
             "output_kind": RequestOutputKind.DELTA,
+            "stream_interval": None if stream else _NEVER,
         }
     )
