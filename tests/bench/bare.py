@@ -93,7 +93,7 @@ class BareEngine:
 
         from gateway.engines.vllm.sampling import sampling_params  # noqa: PLC0415
 
-        params = sampling_params(Sampling(max_tokens=max_tokens, temperature=0), self._defaults)
+        params = sampling_params(Sampling(max_tokens=max_tokens, temperature=0), self._defaults, stream=True)
         params.output_kind = RequestOutputKind.DELTA if stream else RequestOutputKind.FINAL_ONLY
         return params
 
