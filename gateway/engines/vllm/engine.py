@@ -7,9 +7,12 @@ be replaced under way (`link.py`): what runs then fails with `UnavailableError`,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import os
 import queue
+import socket
 import threading
 import time
 from multiprocessing.connection import Client
@@ -64,7 +67,9 @@ class VllmEngine:
     def stop(self) -> None:
         self._stopping.set()
         if self._connection is not None:
-            self._connection.close()
+            # Not `close`: another thread is reading from it, and is to see its end.
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
         if self._loop.is_running():
             asyncio.run_coroutine_threadsafe(self._detach(), self._loop).result(_ABORT_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SLOTS = 64
 RETRY_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 STABLE_SECONDS = 60.0
+_SOCKETS = "[io][0-9]*"
 
 log = logging.getLogger("gateway.engine.host")
 
@@ -48,6 +49,8 @@ class Host:
         self._flags = flags
         self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
         self._orphans: list[int] = []  # slots of this epoch whose client has died
+        for left in [folder / SOCKET_NAME, *folder.glob(_SOCKETS)]:  # by a host that was killed
+            left.unlink(missing_ok=True)
         self._listener = Listener(str(folder / SOCKET_NAME), "AF_UNIX", backlog=SLOTS)
 
     def run(self) -> NoReturn:
@@ -186,8 +189,8 @@ def _engine(config: VllmConfig, folder: Path, epoch: int) -> Iterator[_Engine]:
     config = deepcopy(config)  # loading writes into it
     # Short names: a Unix socket's path has 107 characters at most.
     addresses = EngineZmqAddresses(
-        inputs=[f"ipc://{folder}/i{epoch}-{slot}" for slot in range(SLOTS)],
-        outputs=[f"ipc://{folder}/o{epoch}-{slot}" for slot in range(SLOTS)],
+        inputs=[f"ipc://{folder}/i{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
+        outputs=[f"ipc://{folder}/o{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
     )
     manager = None
     try:
@@ -200,7 +203,7 @@ def _engine(config: VllmConfig, folder: Path, epoch: int) -> Iterator[_Engine]:
             for process in manager.processes:
                 process.kill()
             manager.shutdown(timeout=1.0)
-        for path in folder.glob("[io]*-*"):
+        for path in folder.glob(_SOCKETS):
             path.unlink(missing_ok=True)
 
 
