@@ -1,5 +1,6 @@
 """Tells when a caller hangs up while its answer is made. WSGI has no such event, so the sockets are watched.
 
+A caller that closes only its sending side counts as gone, as it does for nginx.
 One thread for each process waits on all of them (epoll(7), EPOLLRDHUP).
 """
 
