@@ -22,7 +22,7 @@ install_lock() {
   .venv/bin/python -m pip --disable-pip-version-check install --no-deps --require-hashes --progress-bar off -r "$1" |
     awk -v total="$(grep -c '==' "$1")" -v terminal="$([ -t 2 ] && echo 1)" '
       function show(text) { printf terminal ? "\r  %s\033[K" : "  %s\n", text > "/dev/stderr" }
-      /^Collecting/ { n++; if (terminal || n % 25 == 0) show(n " of " total " packages, " $2) }
+      /^(Collecting|Processing) / { n++; sub(".*/", "", $2); if (terminal || n % 25 == 0) show(n " of " total " packages, " $2) }
       /^Installing collected/ { show("unpacking " n " packages") }
       END { if (terminal) printf "\n" > "/dev/stderr" }'
 }

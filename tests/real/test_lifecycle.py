@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.settings import ROOT
-from tests.server import GatewayServer, end, launch, wait_for, wait_until_listening, wait_until_ready
+from tests.server import START_SECONDS, GatewayServer, end, launch, wait_for, wait_until_listening, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,28 +147,35 @@ def test_ctrl_c_lets_a_stream_end_and_leaves_nothing(server: GatewayServer) -> N
     assert not list(server.folder.glob("gateway-*"))
 
 
+def refused(folder: Path, **environment: str) -> GatewayServer:
+    """A gateway that is expected not to start; its output is whole."""
+    server = launch(folder, **environment)
+    try:
+        assert server.process.wait(START_SECONDS) == os.EX_CONFIG
+    finally:
+        end(server)
+    return server
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("PORT", "eighty"), ("GATEWAY_MODEL", "/no/such/folder"), ("GATEWAY_DATABASE_URL", "nonsense")],
 )
 def test_a_faulty_value_stops_the_start_with_one_line(tmp_path: Path, variable: str, value: str) -> None:
-    server = launch(tmp_path, **{variable: value})
-    assert server.process.wait(30) == os.EX_CONFIG
+    server = refused(tmp_path, **{variable: value})
     wait_for(lambda: bool(server.log), "the fault")
     assert [line.partition(":")[0] for line in server.log] == [variable]
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    server = launch(tmp_path, PORT="eighty", GATEWAY_THREADS="none", GATEWAY_DEV_KEY="not a key")
-    assert server.process.wait(30) == os.EX_CONFIG
+    server = refused(tmp_path, PORT="eighty", GATEWAY_THREADS="none", GATEWAY_DEV_KEY="not a key")
     wait_for(lambda: len(server.log) == 3, "the faults")
     assert {line.partition(":")[0] for line in server.log} == {"PORT", "GATEWAY_THREADS", "GATEWAY_DEV_KEY"}
     assert "not a key" not in "".join(server.log)
 
 
 def test_flags_that_vllm_refuses_stop_the_start(tmp_path: Path) -> None:
-    server = launch(tmp_path, GATEWAY_ENGINE_ARGS="--no-such-flag 3")
-    assert server.process.wait(90) == os.EX_CONFIG
+    server = refused(tmp_path, GATEWAY_ENGINE_ARGS="--no-such-flag 3")
     wait_for(
         lambda: any("GATEWAY_ENGINE_ARGS" in line and "--no-such-flag" in line for line in server.log), "the fault"
     )
