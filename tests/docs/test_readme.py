@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+from typing import TYPE_CHECKING
 
 from gateway.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from tests.server import GatewayServer
 
 README = (ROOT / "README.md").read_text()
 # Set by the gateway's own master for its workers, and by nobody else.
@@ -33,3 +40,27 @@ def test_the_first_screen_has_what_a_newcomer_needs() -> None:
     first_screen = "\n".join(README.splitlines()[:30])
     for needed in ("make serve", "make test", "curl -X POST", "generated_text", "traceId"):
         assert needed in first_screen
+
+
+def block(language: str, start: str) -> str:
+    """The first code block of a language that starts so."""
+    return next(
+        text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if text.lstrip().startswith(start)
+    )
+
+
+def test_the_curl_line_gets_the_answer_that_stands_below_it(gateway_server: GatewayServer) -> None:
+    line = block("sh", "curl").replace("http://127.0.0.1:8000", gateway_server.url)
+    environment = {**os.environ, "GATEWAY_KEY": gateway_server.key}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, timeout=60, check=True)
+    answer, shown = json.loads(done.stdout), json.loads(block("json", '{"status"'))
+    assert list(answer) == list(shown)
+    assert answer["model"] == shown["model"]
+    greedy = gateway_server.generate("Tell me about llama2")
+    assert {**shown, "traceId": greedy["traceId"]} == greedy
+
+
+def test_the_error_that_is_shown_is_the_one_that_comes(gateway_server: GatewayServer) -> None:
+    reply = gateway_server.post("/get-data", {"prompt": "Hello"}, Ocp_Apim_Subscription_Key="")
+    shown = json.loads(block("json", '{"code"'))
+    assert {**shown, "traceId": reply.json["traceId"]} == reply.json

@@ -91,7 +91,9 @@ def test_answers_before_the_model_is_loaded(server: GatewayServer) -> None:
 
 def test_becomes_ready_and_then_answers(server: GatewayServer) -> None:
     wait_until_ready(server)
-    assert server.get("/health/ready").status == 200
+    ready = server.get("/health/ready")
+    assert ready.status == 200
+    assert ready.json["step"] == ready.json["steps"]
     assert server.generate("Hello")["finish_reason"] == "stop"
 
 

@@ -103,7 +103,8 @@ class Progress:
 
     def status(self) -> EngineStatus:
         """The same in the words of the engine port."""
-        step = LOADING_PHASES.index(self.phase) if self.phase in LOADING_PHASES else 0
+        done = (*LOADING_PHASES, "ready")
+        step = done.index(self.phase) if self.phase in done else 0
         return EngineStatus(
             phase=self.phase, step=step, steps=len(LOADING_PHASES), elapsed=max(0.0, time.time() - self.since)
         )
