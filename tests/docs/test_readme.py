@@ -44,9 +44,8 @@ def test_the_first_screen_has_what_a_newcomer_needs() -> None:
 
 def block(language: str, start: str) -> str:
     """The first code block of a language that starts so."""
-    return next(
-        text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if text.lstrip().startswith(start)
-    )
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return next(text for text in blocks if text.lstrip().startswith(start))
 
 
 def test_the_curl_line_gets_the_answer_that_stands_below_it(gateway_server: GatewayServer) -> None:
