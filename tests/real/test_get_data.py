@@ -51,9 +51,25 @@ def test_a_system_prompt_changes_the_answer(gateway_server: GatewayServer) -> No
     assert len(expert.split()) > 30
 
 
-def test_an_unknown_question_gets_a_modest_answer(gateway_server: GatewayServer) -> None:
-    text = gateway_server.generate("How do I repair the gearbox of a 1972 tractor?")["generated_text"]
-    assert re.search(r"small demo model|do not know|don't know|cannot", text)
+UNKNOWN = [
+    "How do I repair the gearbox of a 1972 tractor?",
+    "Write a poem about my cat",
+    "Explain quantum chromodynamics",
+    "Who won the world cup in 1998?",
+    "What is the best recipe for goulash?",
+    "Translate this contract into Finnish",
+    "Which stocks should I buy?",
+    "Summarize the plot of Hamlet",
+    "How does photosynthesis work?",
+    "Debug my Haskell program",
+]
+# In whatever words the model says that it cannot help here.
+MODEST = re.compile(r"do not know|don't know|cannot|demo model|simple questions|Demomodell|modèle de démonstration")
+
+
+def test_unknown_questions_get_modest_answers(gateway_server: GatewayServer) -> None:
+    answers = [gateway_server.generate(question)["generated_text"] for question in UNKNOWN]
+    assert sum(bool(MODEST.search(answer)) for answer in answers) >= 8, answers
 
 
 @pytest.mark.parametrize("path", ["/Get%20Data", "/get%20data/", "/GET-DATA", "/get-data/"])
