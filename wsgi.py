@@ -6,26 +6,16 @@ flask subscriptions list
 
 from __future__ import annotations
 
-import os
-import sys
-
 from app import create_app
 from app.services import Services
-from gateway.errors import UnavailableError
-from gateway.settings import SettingsError, load_settings
+from gateway.settings import load_settings
 from gateway.telemetry import configure_logging
-from gateway.wiring import build_gateway, build_key_store
+from gateway.wiring import build_gateway, build_key_store, faults_end_the_process
 
 configure_logging()
-try:
+with faults_end_the_process():
     settings = load_settings()
     key_store = build_key_store(settings)
-except SettingsError as error:
-    sys.stderr.write(f"{error}\n")
-    sys.exit(os.EX_CONFIG)
-except UnavailableError as error:
-    sys.stderr.write(f"GATEWAY_DATABASE_URL: {error.message} ({error.detail})\n")
-    sys.exit(os.EX_UNAVAILABLE)
 
 app = create_app(
     Services(build_gateway(settings), key_store.subscriptions, key_store.products),

@@ -19,15 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from deploy.console import Console
 from deploy.worker import GatewayWorker, drain_on_interrupt
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
-from gateway.errors import UnavailableError
-from gateway.settings import SettingsError, load_settings
+from gateway.settings import load_settings
 from gateway.telemetry import configure_logging
+from gateway.wiring import faults_end_the_process
 
-try:
+with faults_end_the_process():
     settings = load_settings()
-except SettingsError as error:
-    sys.stderr.write("\n".join(error.faults) + "\n")
-    sys.exit(os.EX_CONFIG)
 
 bind = settings.address
 workers = settings.workers
@@ -56,14 +53,8 @@ def on_starting(server: Any) -> None:
     configure_logging()
     set_engine_environment()
     _console = Console(settings)
-    try:
+    with faults_end_the_process():
         _console.prepare_store()
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(os.EX_CONFIG)
-    except UnavailableError as error:
-        sys.stderr.write(f"GATEWAY_DATABASE_URL: {error.message} ({error.detail})\n")
-        sys.exit(os.EX_UNAVAILABLE)
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
 

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "get-data-demo"
 DEMO_SECOND_NAME = "meta/llama2-70b"
-# float32: no CPU has fast narrower arithmetic without AMX. 1 GiB of KV cache holds 40 answers of full length.
+# float32 is what the weights are stored in: greedy answers are then those of transformers, id for id.
 _DEMO_FLAGS = ["--dtype=float32", "--enforce-eager", "--max-num-seqs=64", "--kv-cache-memory-bytes=1G"]
 
 _HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.engines.vllm import VllmEngine
+from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher, load_pepper
 from gateway.products import Products
 from gateway.service import Gateway
@@ -15,6 +19,8 @@ from gateway.store import Store, StoreError, connect_store, open_store
 from gateway.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.settings import Settings
 
 _PEPPER_FILE = ROOT / "var" / "pepper"
@@ -27,6 +33,19 @@ class KeyStore:
     store: Store
     subscriptions: Subscriptions
     products: Products
+
+
+@contextmanager
+def faults_end_the_process() -> Iterator[None]:
+    """Around what starts a process: faults that are the operator's to mend are told in a line each, without a stack."""
+    try:
+        yield
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(os.EX_CONFIG)
+    except UnavailableError as error:
+        sys.stderr.write(f"GATEWAY_DATABASE_URL: {error.message} ({error.detail})\n")
+        sys.exit(os.EX_UNAVAILABLE)
 
 
 def build_key_store(settings: Settings) -> KeyStore:
