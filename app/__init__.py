@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, getdata, ops, telemetry
+from app import cli, errors, getdata, openai, ops, telemetry
 from app.contract import TRACE_HEADER
 from app.paths import FoldPaths
 from app.services import EXTENSION
@@ -35,6 +35,7 @@ def create_app(services: Services, *, max_body_bytes: int) -> Flask:
     telemetry.install(app)
     errors.install(app)
     app.register_blueprint(getdata.blueprint)
+    app.register_blueprint(openai.blueprint)
     app.register_blueprint(ops.blueprint)
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.

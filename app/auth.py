@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import request
 
+from app.contract import is_openai
 from app.services import services
 from app.telemetry import entry
 
@@ -31,5 +32,13 @@ def require_caller() -> Caller:
 
 
 def _key() -> str | None:
+    """APIM's header; else OpenAI's two on the paths of OpenAI's API; else APIM's query parameter."""
     key = request.headers.get(KEY_HEADER)
+    if key is None and is_openai(request.path):
+        key = _bearer() or request.headers.get("api-key")
     return request.args.get(KEY_PARAMETER) if key is None else key
+
+
+def _bearer() -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

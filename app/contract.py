@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
 
 TRACE_HEADER = "X-Trace-Id"
 
@@ -31,6 +33,45 @@ def trace_id_from(traceparent: str | None) -> str:
     return found["trace"]
 
 
-def error_body(status: int, message: str, trace_id: str) -> bytes:
-    """The JSON that every failure answers with: `{"code": …, "message": …, "traceId": …}`."""
-    return json.dumps({"code": status, "message": message, "traceId": trace_id}).encode()
+def error_body(status: int, message: str, trace_id: str, openai: OpenAIError | None = None) -> bytes:
+    """The JSON that every failure answers with: `{"code": …, "message": …, "traceId": …}`, and OpenAI's `error` too."""
+    body: dict[str, object] = {"code": status, "message": message, "traceId": trace_id}
+    if openai is not None:
+        body["error"] = {"message": message, "type": openai.type, "param": openai.param, "code": openai.code}
+    return json.dumps(body).encode()
+
+
+def is_openai(path: str) -> bool:
+    """Whether a path is one of OpenAI's API, whose clients look for `error` in the body."""
+    return path.startswith(("/v1/", "/openai/"))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIError:
+    """What OpenAI's `error` object says beside the message (https://platform.openai.com/docs/guides/error-codes).
+
+    Attributes:
+        type: a class of errors.
+        code: one error among them, where OpenAI has a name for it.
+        param: the field at fault.
+    """
+
+    type: str
+    code: str | None = None
+    param: str | None = None
+
+    @classmethod
+    def of(cls, status: int, code: str | None = None, param: str | None = None) -> OpenAIError:
+        """The error that OpenAI answers with this status."""
+        fallback = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        kind, usual = _OPENAI.get(status, (fallback, None))
+        return cls(kind, code or usual, param)
+
+
+_OPENAI: dict[int, tuple[str, str | None]] = {
+    HTTPStatus.UNAUTHORIZED: ("invalid_request_error", "invalid_api_key"),
+    HTTPStatus.FORBIDDEN: ("insufficient_quota", "insufficient_quota"),
+    HTTPStatus.TOO_MANY_REQUESTS: ("rate_limit_error", "rate_limit_exceeded"),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("server_error", "service_unavailable"),
+    HTTPStatus.GATEWAY_TIMEOUT: ("server_error", "timeout"),
+}

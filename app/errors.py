@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.auth import CHALLENGE
-from app.contract import error_body
+from app.contract import OpenAIError, error_body, is_openai
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway import errors
 from gateway.engine import Cancelled
@@ -55,7 +56,14 @@ def status_of(error: errors.GatewayError) -> int:
 
 def body_of(error: errors.GatewayError) -> bytes:
     """The error body of a failure, in the current request."""
-    return error_body(status_of(error), error.message, entry().trace_id)
+    status = status_of(error)
+    code = "model_not_found" if error.param == "model" and status == HTTPStatus.NOT_FOUND else None
+    return _body(status, error.message, code, error.param)
+
+
+def _body(status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:
+    openai = OpenAIError.of(status, code, param) if is_openai(request.path) else None
+    return error_body(status, message, entry().trace_id, openai)
 
 
 def note(error: errors.GatewayError) -> None:
@@ -92,14 +100,14 @@ def _answer_http(error: HTTPException) -> Response:
     own_words = error.description if type(error).description != error.description else None
     message = _HTTP_MESSAGES.get(status) or own_words or "The request cannot be served."
     headers = [(name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"}]
-    return Response(error_body(status, message, current.trace_id), status, headers, content_type="application/json")
+    return Response(_body(status, message), status, headers, content_type="application/json")
 
 
 def _answer_cancelled(_: Cancelled) -> Response:
     current = entry()
     current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
     # Read only by a caller that closed no more than its sending half.
-    body = error_body(CLIENT_CLOSED_REQUEST, "The connection was closed before the answer was whole.", current.trace_id)
+    body = _body(CLIENT_CLOSED_REQUEST, "The connection was closed before the answer was whole.")
     return Response(body, CLIENT_CLOSED_REQUEST, content_type="application/json")
 
 

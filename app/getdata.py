@@ -38,4 +38,4 @@ def _generate(schema: Schema) -> Response:
     caller = require_caller()
     wanted = schemas.load(schema, json_object())
     answer = services().gateway.generate(caller, wanted)
-    return streaming.respond(answer, stream=wanted.stream)
+    return streaming.respond(answer, streaming.GET_DATA, stream=wanted.stream)

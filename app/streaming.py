@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from flask import Response, request, stream_with_context
@@ -11,10 +11,10 @@ from flask import Response, request, stream_with_context
 from app import errors
 from app.hangup import watcher
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
-from gateway.engine import Cancelled, Delta, Finish
+from gateway.engine import Cancelled, Chunk, Delta, Finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from app.telemetry import Entry
@@ -28,41 +28,100 @@ class StreamBrokenError(Exception):
     """Raised after an error event, so that the server cuts the chunked body instead of ending it properly."""
 
 
-def respond(answer: Answer, *, stream: bool) -> Response:
-    """The HTTP answer of a Get Data operation. What fails before the first event has a status of its own."""
+class Dialect(Protocol):
+    """How an API writes answers."""
+
+    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
+        """All of an answer as one JSON object."""
+        ...
+
+    def event(self, answer: Answer, event: Event) -> bytes:
+        """One event of the engine's as server-sent events; nothing where it says nothing to the caller."""
+        ...
+
+    def failure(self, body: bytes) -> bytes:
+        """What tells a caller in the stream that it failed; `body` is the error body."""
+        ...
+
+
+class _GetData:
+    """Section 3 of the contract."""
+
+    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
+        text = "".join(event.text for event in events if isinstance(event, Delta))
+        return orjson.dumps(
+            {"status": 200, "content-type": "application/json", "generated_text": text, **_tail(answer)}
+        )
+
+    def event(self, answer: Answer, event: Event) -> bytes:
+        match event:
+            case Delta(text=text) if text:
+                return b"data: " + orjson.dumps({"generated_text": text}) + b"\n\n"
+            case Finish():
+                last = orjson.dumps({"status": 200, "generated_text": "", **_tail(answer)})
+                return b"data: " + last + b"\n\n" + _DONE
+            case _:
+                return b""
+
+    def failure(self, body: bytes) -> bytes:
+        return b"event: error\ndata: " + body + b"\n\n"
+
+
+class _OpenAI:
+    """OpenAI's form. vLLM has written it already."""
+
+    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
+        del answer
+        return "".join(event.body for event in events if isinstance(event, Chunk)).encode()
+
+    def event(self, answer: Answer, event: Event) -> bytes:
+        del answer
+        return b"data: " + event.body.encode() + b"\n\n" if isinstance(event, Chunk) else _DONE
+
+    def failure(self, body: bytes) -> bytes:
+        # Its clients know no event names; they look for `error` in the data.
+        return b"data: " + body + b"\n\n"
+
+
+GET_DATA: Dialect = _GetData()
+OPENAI: Dialect = _OpenAI()
+
+
+def respond(answer: Answer, dialect: Dialect, *, stream: bool) -> Response:
+    """The HTTP answer of a generating operation. What fails before the first event has a status of its own."""
     current = entry()
     current.answer, current.stream = answer, stream
-    return _streamed(answer) if stream else _whole(answer)
+    return _streamed(answer, dialect) if stream else _whole(answer, dialect)
 
 
 def _watched(answer: Answer) -> AbstractContextManager[None]:
     return watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel)
 
 
-def _whole(answer: Answer) -> Response:
+def _whole(answer: Answer, dialect: Dialect) -> Response:
     with _watched(answer):
-        text = "".join(event.text for event in answer if isinstance(event, Delta))
-    body = {"status": 200, "content-type": "application/json", "generated_text": text, **_tail(answer)}
-    return Response(orjson.dumps(body), content_type="application/json")
+        events = list(answer)  # to the end, where the usage is exact
+    return Response(dialect.whole(answer, events), content_type="application/json")
 
 
-def _streamed(answer: Answer) -> Response:
+def _streamed(answer: Answer, dialect: Dialect) -> Response:
     events = iter(answer)
     with _watched(answer):
         first = next(events)
-    response = Response(stream_with_context(_events(answer, first, events)), content_type="text/event-stream")
+    body = stream_with_context(_events(answer, dialect, first, events))
+    response = Response(body, content_type="text/event-stream")
     response.call_on_close(partial(_release, answer, entry()))
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would collect the stream otherwise
     return response
 
 
-def _events(answer: Answer, first: Event, rest: Iterator[Event]) -> Iterator[bytes]:
+def _events(answer: Answer, dialect: Dialect, first: Event, rest: Iterator[Event]) -> Iterator[bytes]:
     try:
         with _watched(answer):
-            yield from _encode(answer, first)
+            yield dialect.event(answer, first)
             for event in rest:
-                yield from _encode(answer, event)
+                yield dialect.event(answer, event)
     except (Cancelled, GeneratorExit) as end:
         _note_hangup(answer, entry())
         if isinstance(end, GeneratorExit):  # the server could not write
@@ -70,7 +129,7 @@ def _events(answer: Answer, first: Event, rest: Iterator[Event]) -> Iterator[byt
     except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
         failure = errors.as_gateway_error(error)
         errors.note(failure)
-        yield b"event: error\ndata: " + errors.body_of(failure) + b"\n\n"
+        yield dialect.failure(errors.body_of(failure))
         raise StreamBrokenError from None
 
 
@@ -82,18 +141,11 @@ def _release(answer: Answer, current: Entry) -> None:
 
 
 def _note_hangup(answer: Answer, current: Entry) -> None:
-    # A caller that has the end of the answer may leave before `[DONE]`: it has not hung up.
+    # A caller may leave when it has what it wants, before `[DONE]` or before the usage: it has not hung up where the
+    # engine had ended by itself.
+    answer.close()
     if answer.finish is None:
         current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
-
-
-def _encode(answer: Answer, event: Event) -> Iterator[bytes]:
-    match event:
-        case Delta(text=text) if text:
-            yield b"data: " + orjson.dumps({"generated_text": text}) + b"\n\n"
-        case Finish():
-            yield b"data: " + orjson.dumps({"status": 200, "generated_text": "", **_tail(answer)}) + b"\n\n"
-            yield _DONE
 
 
 def _tail(answer: Answer) -> dict[str, Any]:

@@ -462,9 +462,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             conn.request = broken
             conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
         for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
+        path = conn.request.path or "" if conn.request else ""
         self._record("request refused", conn, fault, status=answer.status.value, **more)
         with contextlib.suppress(OSError):
-            conn.sock.sendall(render(answer, conn.trace_id, head_only=for_head))
+            conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
 
     def _record(self, event: str, conn: Connection, fault: BaseException, **more: Any) -> None:
         """Log an event with the class of its cause, never its text: that can quote the request."""

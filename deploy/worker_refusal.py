@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gunicorn.http import errors
 from gunicorn.util import http_date
 
-from app.contract import TRACE_HEADER, error_body
+from app.contract import TRACE_HEADER, OpenAIError, error_body, is_openai
 
 
 class Refusal(Exception):  # noqa: N818 - not every refusal is an error of somebody's
@@ -149,9 +149,10 @@ def answer_to(fault: BaseException) -> Answer:
     return next((_ANSWERS[kind] for kind in type(fault).__mro__ if kind in _ANSWERS), _FAILED)
 
 
-def render(answer: Answer, trace_id: str, *, head_only: bool) -> bytes:
+def render(answer: Answer, trace_id: str, *, path: str, head_only: bool) -> bytes:
     """The bytes of a whole HTTP/1.1 response. It always closes the connection: nobody knows what follows."""
-    body = error_body(answer.status, answer.message, trace_id)
+    openai = OpenAIError.of(answer.status) if is_openai(path) else None
+    body = error_body(answer.status, answer.message, trace_id, openai)
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
         f"Date: {http_date()}",

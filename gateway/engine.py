@@ -96,10 +96,23 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer: text, and the ids that it was made of (either may be empty)."""
+    """The next piece of an answer.
+
+    Attributes:
+        text: what it adds; may be empty.
+        token_ids: the ids that it was made of; may be empty.
+        first_token_at: monotonic seconds at which the answer's first id came, where the engine knows better than the
+            reader of this delta.
+    """
 
     text: str
     token_ids: Sequence[int]
+    first_token_at: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many ids it was made of."""
+        return len(self.token_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +130,47 @@ class Finish:
     cached_tokens: int = 0
 
 
-Event = Delta | Finish
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an answer in OpenAI's form.
+
+    Attributes:
+        body: JSON: the whole answer, or one chunk of a stream.
+        tokens: how many ids the engine produced since the piece before.
+        first_token_at: as in `Delta`.
+    """
+
+    body: str
+    tokens: int
+    first_token_at: float | None = None
+
+
+Event = Delta | Chunk | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIRequest:
+    """A request of OpenAI's API, as it came.
+
+    Attributes:
+        operation: which one.
+        body: https://platform.openai.com/docs/api-reference/chat or /completions, with vLLM's additions.
+        request_id: what the answer's `id` is made from.
+    """
+
+    operation: Literal["chat.completions", "completions"]
+    body: dict[str, Any] = field(hash=False)
+    request_id: str
+
+    @property
+    def stream(self) -> bool:
+        """Whether the caller reads along."""
+        return self.body.get("stream") is True
+
+    @property
+    def model(self) -> str | None:
+        """Which served model; None for the default."""
+        return self.body.get("model") or None
 
 
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
@@ -147,6 +200,26 @@ class Generation(Protocol):
 
     def cancel(self) -> None:
         """Take the request out of the engine. From any thread, at any time, more than once."""
+        ...
+
+
+class Prepared(Protocol):
+    """A request that the engine has understood, and has not begun.
+
+    Attributes:
+        prompt_tokens: ids of all its prompts.
+        limits: most ids to produce, for each sequence that it asks for.
+    """
+
+    prompt_tokens: int
+    limits: tuple[int, ...]
+
+    def start(self, max_tokens: int | None = None) -> Generation:
+        """Begin, with at most `max_tokens` ids for each sequence."""
+        ...
+
+    def cancel(self) -> None:
+        """Forget it."""
         ...
 
 
@@ -184,12 +257,25 @@ class Engine(Protocol):
         Args:
             prompt_ids: from `encode`.
             sampling: how to choose tokens.
-            stream: whether somebody reads along. If not, the first token is an event of its own, since its time is
-                wanted, and the rest may be one event: that is cheaper.
+            stream: whether somebody reads along. If not, all may be one delta, which is cheaper.
 
         Raises:
             InvalidRequestError: the engine cannot do what `sampling` asks for.
             UnavailableError: the engine is not ready.
+        """
+        ...
+
+    def prepare(self, request: OpenAIRequest, timeout: float) -> Prepared:
+        """Understand a request of OpenAI's: check it, render its prompts. Its generation gives `Chunk`s.
+
+        Args:
+            request: its `model` is one that is served.
+            timeout: most seconds to take.
+
+        Raises:
+            InvalidRequestError: it is at fault, or the model cannot do what it asks for.
+            UnavailableError: the engine is not ready.
+            TimeoutError: it took too long.
         """
         ...
 

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
+from gateway.engine import Cancelled, Chunk, Delta, Finish, Message, Model, Sampling
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from gateway.engine import Engine, Event, Generation
+    from gateway.engine import Engine, Event, Generation, OpenAIRequest
     from gateway.subscriptions import Caller
 
 
@@ -55,9 +55,9 @@ class Stopwatch:
     timeout: float
     clock: Callable[[], float]
 
-    def elapsed(self) -> float:
-        """Since the request began."""
-        return self.clock() - self.started
+    def elapsed(self, at: float | None = None) -> float:
+        """Since the request began, until now or until another time."""
+        return (self.clock() if at is None else at) - self.started
 
     def left(self) -> float:
         """Until its deadline; negative after it."""
@@ -93,13 +93,36 @@ class Gateway:
         """
         del caller  # its product's limits are enforced here, once they are
         started = self._clock()
-        model = self._find_model(request.model)
+        model = self._model_to_answer(request.model)
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
         generation = self._engine.generate(prompt_ids, sampling, stream=request.stream)
         return Answer(generation, model, len(prompt_ids), Stopwatch(started, self._request_timeout, self._clock))
 
-    def _find_model(self, name: str | None) -> Model:
+    def complete(self, caller: Caller, request: OpenAIRequest) -> Answer:
+        """Admit a request of OpenAI's API and begin to answer it, in `Chunk`s.
+
+        Raises:
+            InvalidRequestError: the body is at fault, or the engine cannot do what is asked.
+            NotFoundError: no such model.
+            UnavailableError: the engine is not ready.
+            DeadlineExceededError: the request's time was over before it was understood.
+        """
+        del caller  # as above
+        stopwatch = Stopwatch(self._clock(), self._request_timeout, self._clock)
+        model = self._model_to_answer(request.model)
+        try:
+            prepared = self._engine.prepare(request, self._request_timeout)
+        except TimeoutError:
+            raise _too_late(stopwatch) from None
+        return Answer(prepared.start(), model, prepared.prompt_tokens, stopwatch)
+
+    def models(self) -> Sequence[Model]:
+        """What requests may name, the default first.
+
+        Raises:
+            UnavailableError: the engine is not ready.
+        """
         models = self._engine.models()
         if not models:
             status = self._engine.status()
@@ -108,12 +131,28 @@ class Gateway:
                 "Try again after the time in Retry-After.",
                 retry_after=status.retry_after,
             )
+        return models
+
+    def model(self, name: str | None) -> Model:
+        """The model of this name; without one the default.
+
+        Raises:
+            NotFoundError: no such model.
+            UnavailableError: the engine is not ready.
+        """
+        models = self.models()
+        if name is None:
+            return models[0]
         for model in models:
-            if name is None or model.name == name:
-                # Answers show the first name, whichever of its names a request used.
-                return replace(model, name=models[0].name) if model.root == models[0].root else model
+            if model.name == name:
+                return model
         served = ", ".join(model.name for model in models)
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
+
+    def _model_to_answer(self, name: str | None) -> Model:
+        """The same; an answer shows its first name, whichever of its names a request used."""
+        model, first = self.model(name), self.models()[0]
+        return first if model.root == first.root else model
 
 
 class Answer:
@@ -123,7 +162,7 @@ class Answer:
         model: the model that answers.
         usage: what it has cost so far, and exactly when the iteration is over or closed.
         finish: how it ended, once it has.
-        first_token_seconds: from admission to the first event with text, once there was one.
+        first_token_seconds: from admission to the first token, once that was read.
     """
 
     def __init__(self, generation: Generation, model: Model, prompt_tokens: int, stopwatch: Stopwatch) -> None:
@@ -136,7 +175,7 @@ class Answer:
         self._over = False
 
     def __iter__(self) -> Iterator[Event]:
-        """Deltas as they come, then one Finish.
+        """Deltas (or chunks) as they come, then one Finish.
 
         Raises:
             DeadlineExceededError: the request's time is over; the engine has let go of it.
@@ -173,10 +212,7 @@ class Answer:
             raise
         if event is None:
             self.close()
-            raise DeadlineExceededError(
-                f"The request took longer than the {self._stopwatch.timeout:g} seconds that it may take. "
-                "Ask for fewer tokens with `max_tokens`, or stream the answer.",
-            )
+            raise _too_late(self._stopwatch)
         self._account(event)
         return event
 
@@ -186,9 +222,9 @@ class Answer:
             self.usage.cached_tokens = event.cached_tokens
             self._settle(event.completion_tokens)
         else:
-            self.usage.completion_tokens += len(event.token_ids)
+            self.usage.completion_tokens += event.tokens
             if self.first_token_seconds is None:
-                self.first_token_seconds = self._stopwatch.elapsed()
+                self.first_token_seconds = self._stopwatch.elapsed(event.first_token_at)
 
     def _drain(self) -> None:
         while not self._over:
@@ -204,6 +240,13 @@ class Answer:
         self._over = True
 
 
+def _too_late(stopwatch: Stopwatch) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"The request took longer than the {stopwatch.timeout:g} seconds that it may take. "
+        "Ask for fewer tokens with `max_tokens`, or stream the answer.",
+    )
+
+
 def _cut_to_context(sampling: Sampling, prompt_tokens: int, model: Model) -> Sampling:
     left = model.context_length - prompt_tokens
     if left < 1:
@@ -216,4 +259,4 @@ def _cut_to_context(sampling: Sampling, prompt_tokens: int, model: Model) -> Sam
     return replace(sampling, max_tokens=left if wanted is None else min(wanted, left))
 
 
-__all__ = ["Answer", "Delta", "Gateway", "GenerateRequest", "Usage"]
+__all__ = ["Answer", "Chunk", "Delta", "Gateway", "GenerateRequest", "Usage"]

@@ -15,7 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "get-data-demo"
 DEMO_SECOND_NAME = "meta/llama2-70b"
 # float32 is what the weights are stored in: greedy answers are then those of transformers, id for id.
-_DEMO_FLAGS = ["--dtype=float32", "--enforce-eager", "--max-num-seqs=64", "--kv-cache-memory-bytes=1G"]
+_DEMO_FLAGS = [
+    "--dtype=float32",
+    "--enforce-eager",
+    "--max-num-seqs=64",
+    "--kv-cache-memory-bytes=1G",
+    # So that a tool can be called for: the model itself has never seen one.
+    "--enable-auto-tool-choice",
+    "--tool-call-parser=hermes",
+]
 
 _HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # Python waits on a lock or a queue for no more than some hundred years, so no time is without an end.

@@ -137,7 +137,7 @@ class Subscriptions:
             raise MissingKeyError
         if not is_well_formed(key):
             raise InvalidKeyError("the key is not 32 lower-case hex digits")
-        with self._store.reading() as connection:
+        with self._store.looking() as connection:
             row = subscription_rows.find_by_digest(connection, self._hasher.digest(key))
         if row is None:
             raise InvalidKeyError("no subscription has this key")

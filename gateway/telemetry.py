@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Libraries that tell at INFO what only their own authors want to know.
 _TALKATIVE = ("alembic", "vllm", "transformers", "httpx")
 
+# These tell of what callers sent and of what the model wrote, and may quote it. The caller is told by the gateway.
+_INDISCREET = ("vllm.entrypoints", "vllm.parser", "vllm.reasoning", "vllm.renderers", "vllm.tool_parsers")
+
 _NAMED_KEY = re.compile(
     r"(?i)((?:subscription-key|api-key|authorization)['\"]?\s*[=:,]\s*['\"]?(?:bearer\s+)?)[^\s'\"&,;]+",
 )
@@ -53,6 +56,8 @@ def configure_logging(level: int = logging.INFO) -> None:
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _renderers(*, terminal: bool) -> list[Processor]:

@@ -5,19 +5,20 @@ It is never the proof that something works; the tests with vLLM are. Ids are the
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.engine import Cancelled, Delta, EngineStatus, Event, Finish, Model
-from gateway.errors import UnavailableError
+from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling
+from gateway.errors import InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.engine import Generation, Message, Sampling
+    from gateway.engine import Generation, Message, OpenAIRequest, Prepared
 
 
 @dataclass
@@ -74,6 +75,11 @@ class ScriptedEngine:
             self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length
         )
 
+    def prepare(self, request: OpenAIRequest, timeout: float) -> Prepared:
+        del timeout  # it takes none
+        self._require_ready()
+        return _Completion(self, request)
+
     def load(self) -> tuple[int, int]:
         return self.running, 0
 
@@ -85,6 +91,52 @@ class ScriptedEngine:
     def _require_ready(self) -> None:
         if self.phase != "ready":
             raise UnavailableError("The model is not ready. Try again after the time in Retry-After.", retry_after=2)
+
+
+class _Completion:
+    """A request of OpenAI's: the script's text in the least of OpenAI's form."""
+
+    def __init__(self, engine: ScriptedEngine, request: OpenAIRequest) -> None:
+        prompt = request.body.get("prompt") or "".join(turn["content"] for turn in request.body.get("messages", []))
+        if not prompt:
+            raise InvalidRequestError("Field `messages` is required.", param="messages")
+        self.prompt_tokens = len(prompt)
+        self.limits: tuple[int, ...] = (request.body.get("max_tokens") or 100,)
+        self._engine = engine
+        self._request = request
+        self._prompt = [ord(character) for character in prompt]
+        self._text = ""
+        self._generation: Generation | None = None
+        self._end: Event | None = None
+
+    def start(self, max_tokens: int | None = None) -> Generation:
+        most = min(self.limits[0], max_tokens or self.limits[0])
+        self._generation = self._engine.generate(self._prompt, Sampling(max_tokens=most))
+        return self
+
+    def cancel(self) -> None:
+        if self._generation is not None:
+            self._generation.cancel()
+
+    def next(self, timeout: float | None) -> Event:
+        if self._end is not None:
+            return self._end
+        while isinstance(event := self._started().next(timeout), Delta):
+            self._text += event.text
+            if self._request.stream:
+                return Chunk(self._json({"delta": {"content": event.text}}), 1)
+        self._end = event
+        if self._request.stream:
+            return event
+        return Chunk(self._json({"message": {"role": "assistant", "content": self._text}}), len(self._text))
+
+    def _started(self) -> Generation:
+        if self._generation is None:
+            raise TypeError("not started")
+        return self._generation
+
+    def _json(self, choice: dict[str, object]) -> str:
+        return json.dumps({"id": self._request.request_id, "choices": [{"index": 0, **choice}]})
 
 
 class _Generation:

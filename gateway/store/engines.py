@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Requests hold a connection for well under a millisecond, so a few serve hundreds of threads.
 _POOL = {"pool_size": 8, "max_overflow": 8}
 _WRITES = "gateway_writes"
+_LOOKS = "gateway_looks"
 _FORMS = "Write it as sqlite:///path or postgresql://user:password@host/database"
 
 
@@ -95,6 +96,11 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+def for_looking(engine: Engine) -> Engine:
+    """The same engine and pool, for a single statement that reads: it sees one state of the database by itself."""
+    return engine.execution_options(**{_LOOKS: True})
+
+
 def _sqlite(url: URL, patience: float, *, foreign_keys: bool, **options: Any) -> Engine:
     engine = create_engine(
         url,
@@ -114,8 +120,9 @@ def _sqlite(url: URL, patience: float, *, foreign_keys: bool, **options: Any) ->
     def _begin(connection: Connection) -> None:
         # A transaction that reads first and then writes fails at once, without waiting, where another process
         # wrote in between. So one that will write takes the lock first.
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get(_LOOKS, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES, False) else "BEGIN")
 
     return engine
 

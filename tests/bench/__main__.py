@@ -23,7 +23,7 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    set_engine_environment()  # both sides inherit it, and the report can say it
+    set_engine_environment(load_settings().engine_flags)  # both sides inherit it, and the report can say it
     load_before = os.getloadavg()[0]
     starts = startup.measure(chosen.starts)
     with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):

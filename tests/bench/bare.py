@@ -33,13 +33,14 @@ class BareEngine:
 
     def __init__(self) -> None:
         # Imported here: vLLM reads the environment when it is imported.
-        set_engine_environment()
+        settings = load_settings()
+        set_engine_environment(settings.engine_flags)
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
         from gateway.engines.vllm import arguments  # noqa: PLC0415
 
-        settings = load_settings()
-        config = arguments.parse(settings.model, settings.engine_flags).create_engine_config()
+        engine_arguments, _ = arguments.parse(settings.model, settings.engine_flags)
+        config = engine_arguments.create_engine_config()
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
         os.register_at_fork(after_in_child=die_with_parent)
         self._llm: AsyncLLM = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
@@ -93,7 +94,7 @@ class BareEngine:
 
         from gateway.engines.vllm.sampling import sampling_params  # noqa: PLC0415
 
-        params = sampling_params(Sampling(max_tokens=max_tokens, temperature=0), self._defaults, stream=True)
+        params = sampling_params(Sampling(max_tokens=max_tokens, temperature=0), self._defaults)
         params.output_kind = RequestOutputKind.DELTA if stream else RequestOutputKind.FINAL_ONLY
         return params
 

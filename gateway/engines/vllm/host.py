@@ -47,6 +47,7 @@ class Host:
         self._folder = folder
         self._model = model
         self._flags = flags
+        self._serving: dict[str, Any] = {}
         self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
         self._orphans: list[int] = []  # slots of this epoch whose client has died
         for left in [folder / SOCKET_NAME, *folder.glob(_SOCKETS)]:  # by a host that was killed
@@ -65,7 +66,7 @@ class Host:
             progress.write(self._folder)
             up_since = time.monotonic()
             try:
-                with _engine(config, self._folder, epoch) as engine:
+                with _engine(config, self._serving, self._folder, epoch) as engine:
                     Progress("ready", progress.since, progress.attempt).write(self._folder)
                     up_since = time.monotonic()
                     self._serve(epoch, engine)
@@ -85,7 +86,7 @@ class Host:
         Progress("configuring", progress.since).write(self._folder)
         core.install(self._folder, progress)
         try:
-            args = arguments.parse(self._model, self._flags)
+            args, self._serving = arguments.parse(self._model, self._flags)
             args._api_process_count, args._api_process_rank = SLOTS, -1  # noqa: SLF001 - as vLLM's own server does
             config = args.create_engine_config()
         except (arguments.EngineArgumentsError, ValueError, OSError) as error:
@@ -167,19 +168,32 @@ class Host:
 class _Engine:
     """The processes of one epoch and how to reach them."""
 
-    def __init__(self, manager: CoreEngineProcManager, addresses: Any, config: VllmConfig) -> None:
+    def __init__(
+        self, manager: CoreEngineProcManager, addresses: Any, config: VllmConfig, serving: dict[str, Any]
+    ) -> None:
         self.sentinels: list[int] = manager.sentinels()
         self._addresses = addresses
         self._config = config
+        self._serving = serving
         self._created = int(time.time())
 
     def attachment(self, epoch: int, slot: int, orphans: tuple[int, ...]) -> Attachment:
         inputs, outputs = self._addresses.inputs, self._addresses.outputs
-        return Attachment(epoch, slot, SLOTS, inputs[slot], outputs[slot], self._config, self._created, orphans)
+        return Attachment(
+            epoch=epoch,
+            slot=slot,
+            slots=SLOTS,
+            input_address=inputs[slot],
+            output_address=outputs[slot],
+            vllm_config=self._config,
+            serving=self._serving,
+            created=self._created,
+            orphans=orphans,
+        )
 
 
 @contextlib.contextmanager
-def _engine(config: VllmConfig, folder: Path, epoch: int) -> Iterator[_Engine]:
+def _engine(config: VllmConfig, serving: dict[str, Any], folder: Path, epoch: int) -> Iterator[_Engine]:
     """EngineCore, forked from this process, up and initialized; killed at the end."""
     from copy import deepcopy  # noqa: PLC0415
 
@@ -196,7 +210,7 @@ def _engine(config: VllmConfig, folder: Path, epoch: int) -> Iterator[_Engine]:
     try:
         with launch_core_engines(config, Executor.get_class(config), log_stats=False, addresses=addresses) as launch:
             manager = launch.engine_manager
-        yield _Engine(manager, addresses, config)
+        yield _Engine(manager, addresses, config, serving)
     finally:
         if manager is not None:
             # It holds nothing that is to be saved, and the end of a Python process with torch in it takes seconds.

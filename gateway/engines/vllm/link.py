@@ -41,6 +41,7 @@ class Attachment:
         slot: this client's place among the engine's client sockets. A slot serves one client in an epoch.
         slots: how many slots there are.
         vllm_config: vLLM's own configuration object.
+        serving: those flags of `vllm serve` that are not its engine's, see `arguments.SERVING`.
         created: Unix time at which the engine was up.
         orphans: slots whose client has died; whoever attaches aborts what they left running.
     """
@@ -51,6 +52,7 @@ class Attachment:
     input_address: str
     output_address: str
     vllm_config: Any
+    serving: dict[str, Any]
     created: int
     orphans: tuple[int, ...] = ()
 

@@ -36,6 +36,10 @@ class PromptEncoder:
     Args:
         tokenizer: the model's own, as transformers loads it.
         chat_template: one to use in place of the tokenizer's; without either, Llama 2's.
+
+    Attributes:
+        tokenizer: a copy of the model's, in which control tokens have other spellings.
+        template: the chat template, with those spellings.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
@@ -43,8 +47,8 @@ class PromptEncoder:
         if isinstance(template, dict):  # several templates by name; transformers' own default name
             template = template["default"]
         self._aliases = {token: f"\ue000{secrets.token_hex(8)}\ue001" for token in _control_tokens(tokenizer)}
-        self._tokenizer = _with_aliases(tokenizer, self._aliases)
-        self._template = _replace_all(template, self._aliases)
+        self.tokenizer = _with_aliases(tokenizer, self._aliases)
+        self.template = _replace_all(template, self._aliases)
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation, ending where the model is to go on.
@@ -54,8 +58,8 @@ class PromptEncoder:
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            text = self._tokenizer.apply_chat_template(
-                turns, chat_template=self._template, tokenize=False, add_generation_prompt=True
+            text = self.tokenizer.apply_chat_template(
+                turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
             )
         except TemplateError as error:
             raise InvalidRequestError(
@@ -64,7 +68,7 @@ class PromptEncoder:
                 detail=type(error).__name__,
             ) from error
         # Not through transformers' wrapper: that one sets truncation on the shared tokenizer, which is not thread-safe.
-        return list(self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:

@@ -11,18 +11,15 @@ if TYPE_CHECKING:
     from gateway.engine import Sampling
 
 _LARGEST_SEED = 2**63 - 1
-# Tokens between two reports of vLLM on one request.
-_NEVER = 1 << 30
 _SAME_NAME = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
 
 
-def sampling_params(sampling: Sampling, model_defaults: dict[str, Any], *, stream: bool) -> SamplingParams:
+def sampling_params(sampling: Sampling, model_defaults: dict[str, Any]) -> SamplingParams:
     """VLLM's parameters for a request.
 
     Args:
         sampling: what the caller asked for; None leaves a value to `model_defaults`.
         model_defaults: of the model's generation config, as `ModelConfig.get_diff_sampling_param` gives them.
-        stream: whether somebody reads along; if not, vLLM reports the first token and then the end.
 
     Raises:
         ValueError: vLLM refuses a value or the combination.
@@ -39,6 +36,5 @@ def sampling_params(sampling: Sampling, model_defaults: dict[str, Any], *, strea
             "stop": list(sampling.stop),
             "structured_outputs": structured,
             "output_kind": RequestOutputKind.DELTA,
-            "stream_interval": None if stream else _NEVER,
         }
     )

@@ -30,10 +30,18 @@ _ENVIRONMENT = {
 }
 
 
-def set_engine_environment() -> None:
-    """Give vLLM its settings, in this process and in those that it starts."""
+def set_engine_environment(flags: Sequence[str]) -> None:
+    """Give vLLM its settings, in this process and in those that it starts.
+
+    Args:
+        flags: the engine's.
+    """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "--enforce-eager" in flags:
+        # Without it vLLM still compiles a few small functions when they are first used, as by the first request for
+        # logprobs: half a minute in which the engine answers nobody.
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
 class EngineHost:

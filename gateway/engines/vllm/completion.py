@@ -1,0 +1,253 @@
+"""One request of OpenAI's API on its way between a request's thread and vLLM's serving classes in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.engine import Cancelled, Chunk, Event, Finish
+from gateway.engines.vllm.openai import current
+from gateway.engines.vllm.run import Run, Submission
+from gateway.errors import GatewayError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from vllm.inputs.engine import TokensInput
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+
+    from gateway.engine import OpenAIRequest
+    from gateway.engines.vllm.session import Session
+
+log = logging.getLogger("gateway.engine")
+
+_EVENT = "data: "
+_DONE = "[DONE]"
+_ERROR = '{"error"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """The prompts are rendered and wait to be admitted."""
+
+    prompt_tokens: int
+    limits: tuple[int, ...]
+
+
+class Completion:
+    """A request of OpenAI's, both `gateway.engine.Prepared` and `gateway.engine.Generation`.
+
+    vLLM's serving classes run as one task. They give their prompts to `generate`; the first of them that is read says
+    what the request needs, and waits for `start`.
+    """
+
+    def __init__(self, session: Session, request: OpenAIRequest, loop: asyncio.AbstractEventLoop) -> None:
+        self.prompt_tokens = 0
+        self.limits: tuple[int, ...] = ()
+        self._session = session
+        self._request = request
+        self._loop = loop
+        self._events: queue.SimpleQueue[Event | Exception | _Understood] = queue.SimpleQueue()
+        self._early: Event | None = None  # what came without any prompt being admitted
+        self._feeds: list[_Feed] = []
+        self._admitted = asyncio.Event()
+        self._asked = False
+        self._told = 0  # ids that the events so far have accounted for
+        self._task: asyncio.Task[None] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
+        self._failing: asyncio.Task[None] | None = None
+        self._over = False
+
+    # In the request's thread.
+
+    def prepare(self, timeout: float | None) -> None:
+        """Have vLLM understand the request; returns when it could be started.
+
+        Raises:
+            GatewayError: it is at fault.
+            TimeoutError: it took too long.
+        """
+        self._loop.call_soon_threadsafe(self._begin)
+        event = self._get(timeout)
+        if isinstance(event, _Understood):
+            self.prompt_tokens, self.limits = event.prompt_tokens, event.limits
+        else:
+            self._early = event
+
+    def start(self, max_tokens: int | None = None) -> Completion:
+        """Let the engine have it; at most so many ids for each sequence."""
+        self._loop.call_soon_threadsafe(self._admit, max_tokens)
+        return self
+
+    def next(self, timeout: float | None) -> Event:
+        if self._early is not None:
+            early, self._early = self._early, None
+            return early
+        event = self._get(timeout)
+        if isinstance(event, _Understood):
+            raise TypeError("understood twice")
+        return event
+
+    def cancel(self) -> None:
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _get(self, timeout: float | None) -> Event | _Understood:
+        try:
+            event = self._events.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    # In the event loop.
+
+    def generate(
+        self, prompt: TokensInput, params: SamplingParams, options: dict[str, Any]
+    ) -> AsyncIterator[RequestOutput]:
+        """Called by vLLM's serving classes for each prompt, see `openai.Meter`."""
+        feed = _Feed(self, self._session, Submission(prompt, params, options), stream=self._request.stream)
+        self._feeds.append(feed)
+        return self._read(feed)
+
+    async def _read(self, feed: _Feed) -> AsyncIterator[RequestOutput]:
+        if not self._asked:
+            self._asked = True
+            prompt_tokens = sum(len(one.submission.prompt["prompt_token_ids"]) for one in self._feeds)
+            limits = tuple(params.max_tokens or 0 for params in self._params() for _ in range(params.n))
+            self._events.put(_Understood(prompt_tokens, limits))
+        await self._admitted.wait()
+        feed.run.start()
+        async for output in feed:
+            yield output
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._serve())
+
+    def _admit(self, max_tokens: int | None) -> None:
+        if max_tokens is not None:
+            for params in self._params():
+                params.max_tokens = min(params.max_tokens or max_tokens, max_tokens)
+        self._admitted.set()
+
+    async def _serve(self) -> None:
+        current.set(self)
+        try:
+            answer = await self._session.openai.answer(self._request)
+            if isinstance(answer, str):
+                self._tell(answer)
+            else:
+                async for event in answer:
+                    self._tell_event(event.removeprefix(_EVENT).rstrip("\n"))
+            self._end(self._finish())
+        except GatewayError as error:
+            await self._give_up(error)
+        except Exception as error:
+            # Without its text, which may quote what the caller wrote.
+            shown = Exception(type(error).__name__).with_traceback(error.__traceback__)
+            log.error("vLLM failed to serve a request", exc_info=shown)  # noqa: TRY400 - not the exception itself
+            await self._give_up(InternalError(type(error).__name__))
+
+    def _tell_event(self, data: str) -> None:
+        if data.startswith(_ERROR):
+            raise InternalError("vLLM failed to write a stream")
+        if data != _DONE:
+            self._tell(data)
+
+    def _tell(self, body: str) -> None:
+        produced = self._produced()
+        self._events.put(Chunk(body, produced - self._told, self._first_token_at()))
+        self._told = produced
+
+    def _finish(self) -> Finish:
+        lengths = [reason == "length" for feed in self._feeds for reason in feed.reasons.values()]
+        cached = sum(feed.cached_tokens for feed in self._feeds)
+        return Finish("length" if any(lengths) else "stop", self._produced(), cached)
+
+    def _params(self) -> list[SamplingParams]:
+        return [feed.submission.params for feed in self._feeds]
+
+    def _produced(self) -> int:
+        return sum(feed.run.produced for feed in self._feeds)
+
+    def _first_token_at(self) -> float | None:
+        return min((at for feed in self._feeds if (at := feed.run.first_token_at) is not None), default=None)
+
+    def fail(self, error: GatewayError) -> None:
+        """A prompt's run has failed."""
+        if not self._over and self._failing is None:
+            self._failing = self._loop.create_task(self._give_up(error))
+
+    def _cancel(self) -> None:
+        if not self._over and self._cancelling is None:
+            self._cancelling = self._loop.create_task(self._run_cancel())
+
+    async def _run_cancel(self) -> None:
+        """Take all of it out of the engine; where all has ended by itself, tell the answer as if nobody had asked."""
+        if self._admitted.is_set():
+            await self._empty_the_engine()
+        if not self._feeds or not all(feed.ended for feed in self._feeds):
+            self._stop(Cancelled(self._produced()))
+
+    async def _give_up(self, error: GatewayError) -> None:
+        """A part failed: take out the others."""
+        await self._empty_the_engine()
+        self._stop(error)
+
+    async def _empty_the_engine(self) -> None:
+        for feed in self._feeds:
+            feed.run.cancel()
+        for feed in self._feeds:
+            await feed.run.wait()
+
+    def _stop(self, event: Exception) -> None:
+        self._end(event)
+        # vLLM's serving classes would log a stack for any other exception that they are told of.
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _end(self, event: Event | Exception) -> None:
+        if not self._over:
+            self._over = True
+            self._events.put(event)
+
+
+class _Feed:
+    """The outputs of one prompt, as vLLM's serving classes read them."""
+
+    def __init__(self, completion: Completion, session: Session, submission: Submission, *, stream: bool) -> None:
+        self.submission = submission
+        self.run = Run(session, submission, self._take, stream=stream)
+        self._completion = completion
+        self.reasons: dict[int, str | None] = {}
+        self.cached_tokens = 0
+        self.ended = False  # by itself
+        self._waiting: deque[RequestOutput] = deque()
+        self._ready = asyncio.Event()
+
+    def _take(self, output: RequestOutput | Exception) -> None:
+        if isinstance(output, Exception):
+            if isinstance(output, GatewayError):
+                self._completion.fail(output)
+            return
+        output.outputs.sort(key=lambda choice: choice.index)
+        self.cached_tokens = max(self.cached_tokens, output.num_cached_tokens or 0)
+        self.reasons |= {choice.index: choice.finish_reason for choice in output.outputs}
+        self.ended = output.finished
+        self._waiting.append(output)
+        self._ready.set()
+
+    async def __aiter__(self) -> AsyncIterator[RequestOutput]:
+        finished = False
+        while not finished:
+            while not self._waiting:
+                self._ready.clear()
+                await self._ready.wait()
+            output = self._waiting.popleft()
+            finished = output.finished
+            yield output

@@ -1,0 +1,80 @@
+"""One answer on its way from the event loop, where vLLM makes it, to the thread that serves the request."""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING
+
+from vllm.inputs.engine import tokens_input
+
+from gateway.engine import Cancelled, Delta, Event, Finish
+from gateway.engines.vllm.run import Run, Submission
+from gateway.errors import InternalError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from vllm.outputs import CompletionOutput, RequestOutput
+    from vllm.sampling_params import SamplingParams
+
+    from gateway.engines.vllm.session import Session
+
+
+class TextGeneration:
+    """A prompt's answer as text. See `gateway.engine.Generation`."""
+
+    def __init__(
+        self,
+        session: Session,
+        prompt_ids: list[int],
+        params: SamplingParams,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        stream: bool,
+    ) -> None:
+        self._session = session
+        self._loop = loop
+        self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self._produced = 0
+        self._begun = False
+        self._run = Run(session, Submission(tokens_input(prompt_ids), params), self._take, stream=stream)
+        loop.call_soon_threadsafe(self._run.start)
+
+    def next(self, timeout: float | None) -> Event:
+        try:
+            event = self._events.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    def cancel(self) -> None:
+        self._loop.call_soon_threadsafe(self._run.cancel)
+
+    def _take(self, output: RequestOutput | Exception) -> None:
+        """In the event loop: the next piece."""
+        if isinstance(output, Exception):
+            self._events.put(output)
+            return
+        choice = output.outputs[0]
+        self._produced += len(choice.token_ids)
+        if choice.token_ids or choice.text:
+            self._events.put(self._delta(choice))
+        if output.finished:
+            self._events.put(self._finish(choice, output.num_cached_tokens or 0))
+
+    def _delta(self, choice: CompletionOutput) -> Delta:
+        text = choice.text
+        if not self._begun and text:
+            self._begun, text = True, self._session.beginning(text, choice.token_ids)
+        return Delta(text, choice.token_ids, self._run.first_token_at)
+
+    def _finish(self, choice: CompletionOutput, cached_tokens: int) -> Finish | Exception:
+        match choice.finish_reason:
+            case "stop" | "length" as reason:
+                return Finish(reason, self._produced, cached_tokens)
+            case "abort":
+                return Cancelled(self._produced)
+            case other:
+                return InternalError(f"vLLM ended a request with {other!r}")

@@ -1,0 +1,237 @@
+"""One request inside vLLM: put in, read out, taken out again with an exact count. All of it runs in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vllm.exceptions import VLLMClientError
+from vllm.sampling_params import RequestOutputKind
+
+from gateway.engine import Cancelled
+from gateway.errors import GatewayError, InvalidRequestError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from vllm.inputs.engine import TokensInput
+    from vllm.outputs import RequestOutput
+    from vllm.sampling_params import SamplingParams
+
+    from gateway.engines.vllm.session import Session
+
+# Ids between two reports of vLLM on one request: for a whole answer the first id and the end are enough.
+_NEVER = 1 << 30
+
+log = logging.getLogger("gateway.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What vLLM is given.
+
+    Attributes:
+        prompt: its ids.
+        params: how to choose tokens; what vLLM reports, and when, is set by `Run`.
+        options: more of `AsyncLLM.add_request`'s.
+    """
+
+    prompt: TokensInput
+    params: SamplingParams
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Run:
+    """One request of vLLM's, with one or several choices.
+
+    Args:
+        session: the engine.
+        submission: what it is to answer.
+        take: gets the outputs, pieces merged, the last one `finished`; or the exception that ended it all.
+        stream: whether somebody reads along. If not there is one output, at the end.
+
+    Attributes:
+        first_token_at: monotonic seconds at which the first id was here.
+    """
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self,
+        session: Session,
+        submission: Submission,
+        take: Callable[[RequestOutput | Exception], None],
+        *,
+        stream: bool,
+    ) -> None:
+        self.first_token_at: float | None = None
+        self._session = session
+        self._submission = submission
+        params = submission.params
+        params.output_kind = RequestOutputKind.DELTA
+        params.skip_clone = True  # they are this run's own already
+        if not stream:
+            params.stream_interval = _NEVER
+        self._take = take
+        self._stream = stream
+        self._request_id: str | None = None  # vLLM's internal one, once it is in the engine
+        self._added = asyncio.Event()
+        self._produced = [0] * params.n  # ids, by choice
+        self._ended = [False] * params.n
+        self._pending: RequestOutput | None = None
+        self._begun = False  # whether any text was handed over
+        self._asked = False  # for the next beat
+        self._over = False
+        self._done = asyncio.Event()
+        self._done.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cancelling = False
+        self._last_word = asyncio.Event()  # all choices have ended by themselves
+
+    @property
+    def produced(self) -> int:
+        """How many ids the engine has made of it, all choices together; exact once it is over."""
+        return sum(self._produced)
+
+    async def wait(self) -> None:
+        """Until it is over; at once where it never started."""
+        await self._done.wait()
+
+    def start(self) -> None:
+        """Put it into the engine."""
+        self._done.clear()
+        self._session.runs.add(self)
+        self._spawn(self._add())
+
+    def cancel(self) -> None:
+        """Take it out of the engine; ends with `Cancelled` unless it ends by itself first."""
+        if not self._over and not self._cancelling and not self._done.is_set():
+            self._cancelling = True
+            self._spawn(self._abort())
+
+    def fail(self, error: GatewayError) -> None:
+        """End it here; the engine is gone."""
+        self._end(error)
+
+    def deliver(self) -> None:
+        """Hand over what has come since the last time."""
+        self._asked = False
+        output, self._pending = self._pending, None
+        if output is None or self._over:
+            return
+        self._begun = True
+        if output.finished:
+            self._end(output)
+        else:
+            self._take(output)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _end(self, last: RequestOutput | Exception) -> None:
+        if not self._over:
+            self._over = True
+            self._added.set()
+            self._last_word.set()
+            self._session.runs.discard(self)
+            self._take(last)
+            self._done.set()
+
+    async def _add(self) -> None:
+        given = self._submission
+        try:
+            collector = await self._session.llm.add_request(
+                f"get-data-{next(self._numbers)}", given.prompt, given.params, **given.options
+            )
+            # vLLM would wake a task of ours for each output. Instead its output handler calls here.
+            collector.put = self._on_output
+            self._request_id = collector.request_id
+            self._added.set()
+            if (early := collector.get_nowait()) is not None:
+                self._on_output(early)
+        except (VLLMClientError, ValueError) as error:
+            self._end(refused(error, structured=given.params.structured_outputs is not None))
+        except Exception as error:  # noqa: BLE001 - any end of the engine ends the request
+            self._broken(error)
+
+    def _on_output(self, output: RequestOutput | Exception) -> None:
+        """Called by vLLM for each of its outputs, all of one engine step in a row."""
+        if self._over:
+            return
+        if isinstance(output, Exception):
+            self._broken(output)
+            return
+        if not self._count(output):
+            return
+        if self._pending is None:
+            self._pending = output
+        else:
+            self._pending.add(output, aggregate=True)
+        if self._pending.finished:
+            self.deliver()
+        elif self._stream and any(choice.text for choice in self._pending.outputs):
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._begun:
+            self.deliver()
+        elif not self._asked:
+            self._asked = True
+            self._session.pulse.request(self)
+
+    def _count(self, output: RequestOutput) -> bool:
+        """Take down what an output says; whether it is an answer's, and not the echo of an abort of ours."""
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        for choice in output.outputs:
+            if self._cancelling and choice.finish_reason == "abort":
+                return False
+            self._produced[choice.index] += len(choice.token_ids)
+            self._ended[choice.index] = choice.finish_reason is not None
+        if all(self._ended):
+            self._last_word.set()
+        return True
+
+    async def _abort(self) -> None:
+        await self._added.wait()
+        if self._over or self._request_id is None:
+            return
+        try:
+            await self._session.abort(self._request_id, self._submission.params.n, self._abort_counted)
+            # What is not in the engine any more has ended by itself; its last output is on the way.
+            await asyncio.wait_for(self._last_word.wait(), self._session.ABORT_SECONDS)
+        except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
+            log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
+        self._end(Cancelled(self.produced))
+
+    def _abort_counted(self, choice: int, produced: int) -> None:
+        self._produced[choice] = produced
+        self._ended[choice] = True
+        if all(self._ended):
+            self._last_word.set()
+
+    def _broken(self, error: Exception) -> None:
+        # vLLM's client has lost the engine; the host says so as well, and a new session follows.
+        # Its text may quote what it was working on, so only its class is told.
+        log.error("the engine failed under a request: %s", type(error).__name__)
+        self._end(
+            UnavailableError(
+                "The model failed while it answered. Try again.", detail=type(error).__name__, retry_after=5
+            )
+        )
+
+
+def refused(error: Exception, *, structured: bool) -> InvalidRequestError:
+    """What vLLM refuses, in its own words: they name the parameter and never hold the prompt."""
+    words = str(error.args[0] if error.args else error).partition("\n")[0].rstrip(".")
+    if structured:
+        return InvalidRequestError(
+            f"Field `response_format` asks for what the model cannot follow: {words}.", param="response_format"
+        )
+    return InvalidRequestError(f"The model cannot do this: {words}.")

@@ -1,0 +1,142 @@
+"""One epoch of the engine as a worker sees it: AsyncLLM on a slot of the engine host. Lives in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from gateway.engine import Model
+from gateway.engines.vllm.openai import OpenAIServing
+from gateway.engines.vllm.prompts import PromptEncoder
+from gateway.engines.vllm.pulse import Pulse
+from gateway.engines.vllm.run import refused
+from gateway.engines.vllm.sampling import sampling_params
+from gateway.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from gateway.engine import Sampling
+    from gateway.engines.vllm.link import Attachment
+    from gateway.engines.vllm.run import Run
+
+log = logging.getLogger("gateway.engine")
+
+
+class Session:
+    """What a worker knows of the engine it is attached to.
+
+    Attributes:
+        llm: vLLM's client.
+        openai: vLLM's own serving of OpenAI's API.
+        encoder: from conversations to ids.
+        runs: the requests that are under way.
+        pulse: paces their deliveries.
+    """
+
+    # How long the engine may take to say what it had produced. Only one that hangs takes longer.
+    ABORT_SECONDS = 5.0
+
+    def __init__(self, attachment: Attachment, llm: AsyncLLM, names: Sequence[str]) -> None:
+        self.llm = llm
+        self._names = names
+        self.runs: set[Run] = set()
+        self.pulse = Pulse(asyncio.get_running_loop())
+        self._tokenizer = llm.renderer.get_tokenizer()
+        self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
+        self.openai = OpenAIServing(llm, names, self.encoder, attachment.serving)
+        self._created = attachment.created
+        self._model_config = attachment.vllm_config.model_config
+        self._defaults = self._model_config.get_diff_sampling_param()
+        # An answer's length is the caller's and its product's to limit, not a generation config's.
+        self._defaults.pop("max_tokens", None)
+
+    @classmethod
+    async def attach(cls, attachment: Attachment, names: Sequence[str]) -> Session:
+        """Take the slot, and abort what dead workers left behind. `names` are what requests may call the model."""
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
+
+        llm = AsyncLLM.from_vllm_config(
+            attachment.vllm_config,
+            disable_log_stats=True,
+            client_addresses={
+                "input_address": attachment.input_address,
+                "output_address": attachment.output_address,
+            },
+            client_count=attachment.slots,
+            client_index=attachment.slot,
+        )
+        session = cls(attachment, llm, names)
+        for slot in attachment.orphans:
+            await session.abort_client(slot)
+        return session
+
+    @property
+    def broken(self) -> bool:
+        """Whether vLLM's client has given up on the engine."""
+        return bool(self.llm.errored)
+
+    def models(self) -> Sequence[Model]:
+        """The one model, under each of its names."""
+        config = self._model_config
+        return [Model(name, self._names[0], config.max_model_len, self._created) for name in self._names]
+
+    def params(self, sampling: Sampling) -> SamplingParams:
+        """VLLM's parameters; raises InvalidRequestError where it refuses them."""
+        try:
+            return sampling_params(sampling, self._defaults)
+        except ValueError as error:
+            raise refused(error, structured=sampling.json_schema is not None) from error
+
+    def beginning(self, text: str, token_ids: Sequence[int]) -> str:
+        """The first text of an answer as the tokenizer alone decodes it.
+
+        vLLM decodes it as a continuation of the prompt. Tokenizers such as Llama's mark the beginning of a word, and
+        decoding an answer by itself drops the space before its first word.
+        """
+        if text.startswith(" ") and not self._tokenizer.decode(token_ids, skip_special_tokens=True).startswith(" "):
+            return text[1:]
+        return text
+
+    async def abort(self, request_id: str, choices: int, counted: Callable[[int, int], None]) -> None:
+        """Take a request out of the engine.
+
+        Args:
+            request_id: vLLM's internal one.
+            choices: how many it has; vLLM runs each of several as a request of its own.
+            counted: told the index, and the ids produced, of each choice that the engine was still working on.
+        """
+        parts = {request_id: 0} if choices == 1 else {f"{index}_{request_id}": index for index in range(choices)}
+        engines = await asyncio.wait_for(
+            self.llm.engine_core.call_utility_all_async("gateway_abort", list(parts)), self.ABORT_SECONDS
+        )
+        found = {part: produced for engine in engines for part, produced in engine.items()}
+        for part, produced in found.items():
+            counted(parts[part], produced)
+        if found:
+            await self.llm.abort(list(found), internal=True)
+            # vLLM forgets a request of several choices when one of them ends by itself, but not when all are aborted.
+            parents = self.llm.output_processor.parent_requests
+            if (parent := parents.get(request_id)) is not None and not parent.child_requests:
+                del parents[request_id]
+
+    async def abort_client(self, slot: int) -> None:
+        """Abort whatever a dead worker has left in the engine."""
+        aborted = await self.llm.engine_core.call_utility_all_async("gateway_abort_client", slot)
+        if any(aborted):
+            log.warning("aborted what a dead worker left in the engine: %d requests", sum(map(len, aborted)))
+
+    async def load(self) -> tuple[int, int]:
+        """How many requests the engine runs, and how many wait in it."""
+        counts = await self.llm.engine_core.call_utility_all_async("gateway_load")
+        return sum(running for running, _ in counts), sum(waiting for _, waiting in counts)
+
+    def close(self) -> None:
+        """The engine is gone: fail what was under way."""
+        for run in list(self.runs):
+            run.fail(UnavailableError("The model restarted while it answered. Try again.", retry_after=5))
+        self.llm.shutdown()
