@@ -45,3 +45,35 @@ def test_clients_attach_as_engine_py_does_it() -> None:
     assert {"client_addresses", "client_count", "client_index", "disable_log_stats"} <= set(parameters)
     assert callable(AsyncMPClient.call_utility_all_async)
     assert "internal" in inspect.signature(AsyncLLM.abort).parameters
+
+
+def test_openais_api_is_served_as_openai_py_does_it() -> None:
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat  # noqa: PLC0415
+    from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion  # noqa: PLC0415
+    from vllm.entrypoints.serve.exception_handling.error_response import create_error_response  # noqa: PLC0415
+    from vllm.renderers.hf import HfRenderer  # noqa: PLC0415
+    from vllm.renderers.online_renderer import OnlineRenderer  # noqa: PLC0415
+
+    chat = inspect.signature(OpenAIServingChat.__init__).parameters
+    assert {"engine_client", "models", "response_role", "online_renderer", "enable_auto_tools"} <= set(chat)
+    assert "reasoning_parser" in inspect.signature(OnlineRenderer.__init__).parameters
+    assert list(inspect.signature(HfRenderer.__init__).parameters) == ["self", "config", "tokenizer"]
+    for create in (OpenAIServingChat._create_chat_completion, OpenAIServingCompletion._create_completion):  # noqa: SLF001
+        source = inspect.getsource(create)
+        # Every prompt goes through the one method that the gateway replaces, before any output is read.
+        assert source.count("self.engine_client.generate(") == 1
+        assert source.index("self.engine_client.generate(") < source.index("_generator(")
+    assert create_error_response(ValueError("x")).error.code == 400
+
+
+def test_outputs_are_read_as_run_py_does_it() -> None:
+    from vllm.outputs import RequestOutput  # noqa: PLC0415
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollector  # noqa: PLC0415
+    from vllm.v1.engine.parallel_sampling import ParentRequest  # noqa: PLC0415
+
+    assert "queue = RequestOutputCollector(" in inspect.getsource(AsyncLLM.add_request)
+    assert "queue.put(" in inspect.getsource(OutputProcessor.process_outputs)
+    assert list(inspect.signature(RequestOutputCollector.put).parameters) == ["self", "output"]
+    assert list(inspect.signature(RequestOutput.add).parameters) == ["self", "next_output", "aggregate"]
+    assert 'f"{index}_{self.request_id}"' in inspect.getsource(ParentRequest.get_child_info)

@@ -126,10 +126,12 @@ class Api:
             return Reply(response.status_code, dict(response.headers), response.get_data())
 
     @contextmanager
-    def stream(self, body: object, *, environ: Mapping[str, Any] | None = None) -> Iterator[Stream]:
+    def stream(
+        self, body: object, *, path: str = "/get-data", environ: Mapping[str, Any] | None = None
+    ) -> Iterator[Stream]:
         """A streamed answer, read as far as the test likes, and then closed as a server does."""
         builder = EnvironBuilder(
-            "/get-data",
+            path,
             method="POST",
             data=json.dumps(body),
             content_type="application/json",

@@ -62,12 +62,13 @@ def _runs(pid: int) -> bool:
 
 
 @contextmanager
-def stream(server: GatewayServer, prompt: str = LONG) -> Iterator[http.client.HTTPResponse]:
+def stream(server: GatewayServer, path: str = "/get-data") -> Iterator[http.client.HTTPResponse]:
     """A streamed answer, of which the first event has come."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    body = json.dumps({"prompt": prompt, "temperature": 0, "stream": True})
+    asked = {"prompt": LONG} if path == "/get-data" else {"messages": [{"role": "user", "content": LONG}]}
+    body = json.dumps({**asked, "temperature": 0, "stream": True})
     headers = {"Content-Type": "application/json", "Ocp-Apim-Subscription-Key": server.key}
-    connection.request("POST", "/get-data", body, headers)
+    connection.request("POST", path, body, headers)
     response = connection.getresponse()
     try:
         assert response.status == 200
@@ -111,6 +112,20 @@ def test_a_killed_engine_fails_its_streams_and_is_rebuilt(server: GatewayServer)
     wait_for(lambda: server.get("/health/ready").status == 200, "the new engine")
     assert server.generate("Hello")["finish_reason"] == "stop"
     assert pid_of(server, "worker [") == worker
+
+
+def test_a_killed_engine_is_told_to_openais_clients_in_their_form(server: GatewayServer) -> None:
+    with stream(server, "/v1/chat/completions") as response:
+        os.kill(pid_of(server, "EngineCore"), signal.SIGKILL)
+        with pytest.raises(http.client.IncompleteRead) as cut:
+            response.read()
+    *_, event = cut.value.partial.decode().strip().split("\n\n")
+    body = json.loads(event.removeprefix("data: "))
+    assert body["code"] == 503
+    assert body["error"]["message"] == body["message"]
+    assert b"[DONE]" not in cut.value.partial
+    assert not [line for line in server.log if "Traceback" in line and "chat completion" in line]
+    wait_for(lambda: server.get("/health/ready").status == 200, "the new engine")
 
 
 def test_a_killed_worker_is_replaced_and_leaves_nothing_running(server: GatewayServer) -> None:
