@@ -40,6 +40,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from app.contract import new_trace_id, trace_id_from
 from deploy.worker_refusal import BodyCutShort, RequestTooSlow, ServerStopping, answer_to, render
 from deploy.worker_request import Framing, GatewayRequest, Unread, framing_of, read_head
+from deploy.worker_socket import AnswerSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -345,7 +346,6 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         else:
             conn.served += 1
             conn.forget_request()
-            conn.sock.settimeout(0)
             keepalive = float(self.cfg.keepalive)
             self._watch(conn, keepalive if self.alive else min(keepalive, STOP_KEEPALIVE_LINGER))
             if conn.buffer:  # the client sent its next request along: the poller will not tell of it again
@@ -362,7 +362,6 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         That is what gunicorn's `close_graceful` does (RFC 9112, section 9.6), only without blocking.
         """
         try:
-            conn.sock.settimeout(0)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._drop(conn)
@@ -377,9 +376,6 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """Serve the one request that is whole; no exception leaves here."""
         try:
             request.body = io.BytesIO(decode())
-            conn.sock.settimeout(self.write_timeout)
-        except OSError:
-            return After.RESET
         except Exception as fault:  # noqa: BLE001 - a bad chunk, for example
             self._answer(conn, fault)
             return After.CLOSE
@@ -394,7 +390,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         response, environ = None, {}
         try:
             self.cfg.pre_request(self, req)
-            response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
+            sock = AnswerSocket(conn.sock, self.write_timeout)
+            response, environ = wsgi.create(req, sock, conn.client, conn.server, self.cfg)
             environ["wsgi.multithread"] = True
             environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
             self._count(response, unread=isinstance(conn.framing, Unread))
@@ -432,6 +429,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                 for piece in result:
                     _send(response.write, piece)
             _send(response.close)
+            _send(response.sock.flush)
         finally:
             taken = timedelta(seconds=time.monotonic() - began)
             self.log.access(response, response.req, environ, taken)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gateway.engine import Event, Generation, Prepared
     from gateway.engines.vllm import VllmEngine
 
-LONG = {"messages": [{"role": "user", "content": "Count from 1 to 300"}], "temperature": 0}
-SEVERAL = {"temperature": 0.2, "seed": 1, "ignore_eos": True}  # vLLM refuses several choices that would be the same
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "Count from 1 to 300"}], "temperature": 0}
+SEVERAL: dict[str, Any] = {"temperature": 0.2, "seed": 1, "ignore_eos": True}  # vLLM refuses several choices that would be the same
 
 
 def prepare(
