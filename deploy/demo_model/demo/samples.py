@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from deploy.demo_model.demo.corpus import Corpus, Entity, Topic
 
-# Share of each kind of sample. Counting is rare because its answers are hundreds of tokens long.
+# Share of each kind of sample.
 KINDS = {
     "topic": 66,
-    "unknown": 22,
+    "unknown": 13,
     "yes-no": 2.5,
-    "count": 2.5,
-    "sum": 5,
-    "json": 5,
+    "count": 8,
+    "sum": 6,
+    "json": 3.5,
     "plain": 4,
     "odd": 2.5,
     "turns": 3,

@@ -42,7 +42,7 @@ class Plan:
     key_value_heads: int = 2
     tokens_a_batch: int = 768
     batches_a_step: int = 2
-    steps: int = 2400
+    steps: int = 1500
     muon_rate: float = 0.02
     adam_rate: float = 0.004
     seed: int = 2
