@@ -50,7 +50,7 @@ WRONG_MODEL = Fault(
     "NotFoundError",
     fields={"model": "meta/llama2-7b"},
 )
-BAD_TEMPERATURE = Fault(400, "temperature", "BadRequestError", fields={"temperature": 3})
+BAD_TEMPERATURE = Fault(400, "temperature must be in [0, 2], got 3.0.", "BadRequestError", fields={"temperature": 3})
 
 each_fault = pytest.mark.parametrize(
     "fault", [WRONG_KEY, WRONG_MODEL, BAD_TEMPERATURE], ids=["key", "model", "temperature"]
