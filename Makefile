@@ -40,4 +40,4 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 clean: ## remove what was installed and cached, but no keys
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache tests/clients/openai/node_modules
