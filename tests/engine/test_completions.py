@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from gateway.engines.vllm import VllmEngine
 
 LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "Count from 1 to 300"}], "temperature": 0}
-SEVERAL: dict[str, Any] = {"temperature": 0.2, "seed": 1, "ignore_eos": True}  # vLLM refuses several choices that would be the same
+SEVERAL: dict[str, Any] = {
+    "temperature": 0.2,
+    "seed": 1,
+    "ignore_eos": True,
+}  # vLLM refuses several choices that would be the same
 
 
 def prepare(
     engine: VllmEngine, operation: Literal["chat.completions", "completions"] = "chat.completions", **body: Any
 ) -> Prepared:
-    return engine.prepare(OpenAIRequest(operation, {**LONG, **body}, "a" * 32), 60)
+    usual = LONG if operation == "chat.completions" else {"temperature": 0}
+    return engine.prepare(OpenAIRequest(operation, {**usual, **body}, "a" * 32), 60)
 
 
 def drain(generation: Generation) -> tuple[list[Chunk], Finish]:
@@ -127,6 +132,10 @@ def test_a_request_that_has_ended_by_itself_is_not_cancelled(vllm_engine: VllmEn
         ({"messages": []}, None, "empty conversation"),
         ({"stop": ["a"] * 9}, "stop", "at most 4 items"),
         ({"use_beam_search": True}, "use_beam_search", "not served"),
+        ({"functions": [{"name": "f"}]}, "functions", "not served"),
+        ({"modalities": ["text", "audio"]}, "modalities", "writes text"),
+        ({"temprature": 1}, "temprature", "Did you mean `temperature`?"),
+        ({"n": 0}, "n", "n must be at least 1"),
         ({"logit_bias": {"999999": 1}}, None, "out-of-vocab"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "json_schema"),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, "input_tokens", "maximum context length"),
@@ -140,6 +149,17 @@ def test_what_is_refused_is_refused_before_it_begins(
     assert words in refused.value.message
     assert refused.value.param == param
     assert vllm_engine.load() == (0, 0)
+
+
+def test_openais_hints_are_taken(vllm_engine: VllmEngine) -> None:
+    hints: dict[str, Any] = {
+        "store": True,
+        "metadata": {"a": "b"},
+        "service_tier": "auto",
+        "modalities": ["text"],
+        "user": "me",
+    }
+    drain(prepare(vllm_engine, max_tokens=1, use_beam_search=False, functions=None, **hints).start())
 
 
 def test_a_refusal_repeats_nothing_that_the_caller_wrote(vllm_engine: VllmEngine) -> None:

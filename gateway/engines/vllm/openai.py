@@ -7,6 +7,7 @@ gives it to the `Completion` of the request instead: there it is admitted, count
 
 from __future__ import annotations
 
+import difflib
 import re
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -41,6 +42,22 @@ if TYPE_CHECKING:
 # Fields of vLLM's that steer the engine or other callers' requests: they are the gateway's to set.
 _OURS = ("request_id", "cache_salt", "priority", "session_id", "kv_transfer_params", "ec_transfer_params")
 
+
+# Fields of OpenAI's that ask for nothing that an answer would have to show.
+_HINTS = {
+    "metadata",
+    "moderation",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "verbosity",
+}
+# Fields that ask for what is not served.
+_NOT_SERVED = {"audio", "best_of", "function_call", "functions", "use_beam_search", "web_search_options"}
 
 # vLLM ends a message with what was refused, which may be anything that the caller wrote.
 _VALUE = re.compile(r" \((?:parameter=[^()]*)?(?:, )?(?:value=.*)?\)$", re.DOTALL)
@@ -109,12 +126,8 @@ class OpenAIServing:
         Raises:
             GatewayError: the body is at fault, or the model cannot do what it asks for.
         """
-        body = {name: value for name, value in request.body.items() if name not in _OURS}
-        body["request_id"] = request.request_id
-        if body.get("use_beam_search"):
-            raise InvalidRequestError(
-                "Field `use_beam_search` is not served here. Leave it out.", param="use_beam_search"
-            )
+        kind = ChatCompletionRequest if request.operation == "chat.completions" else CompletionRequest
+        body = _known(request.body, kind) | {"request_id": request.request_id}
         try:
             if request.operation == "chat.completions":
                 answer = await self._chat.create_chat_completion(ChatCompletionRequest.model_validate(body))
@@ -142,13 +155,15 @@ class OpenAIServing:
         fault = response.error
         words = _VALUE.sub("", fault.message.partition("\n")[0]).rstrip(". ,")
         message = words.replace(self._model_path, self._model_name) + "."
+        subject = words.partition(" ")[0].partition("=")[0]
+        param = fault.param or (subject if subject in ChatCompletionRequest.model_fields else None)
         match HTTPStatus(fault.code):
             case HTTPStatus.NOT_FOUND:
-                return NotFoundError(message, param=fault.param)
+                return NotFoundError(message, param=param)
             case HTTPStatus.SERVICE_UNAVAILABLE:
                 return UnavailableError(message, retry_after=2)
             case status if status < HTTPStatus.INTERNAL_SERVER_ERROR or status is HTTPStatus.NOT_IMPLEMENTED:
-                return InvalidRequestError(message, param=fault.param)
+                return InvalidRequestError(message, param=param)
             case _:
                 return InternalError(fault.type)
 
@@ -171,6 +186,22 @@ class _Client:
         return current.get().generate(
             prompt, sampling_params, {name: options[name] for name in kept if options.get(name) is not None}
         )
+
+
+def _known(body: dict[str, Any], kind: type[ChatCompletionRequest | CompletionRequest]) -> dict[str, Any]:
+    """The fields that vLLM is to read. One that nobody knows is refused by name, as OpenAI does; vLLM ignores it."""
+    given = {name: value for name, value in body.items() if value is not None}
+    for name in given.keys() - kind.model_fields.keys() - _HINTS - {"modalities"} - _NOT_SERVED:
+        close = difflib.get_close_matches(name, kind.model_fields, n=1)
+        hint = f"Did you mean `{close[0]}`?" if close else "Leave it out."
+        shown = "".join(character if character.isprintable() else "?" for character in name[:64])
+        raise InvalidRequestError(f"Field `{shown}` is not known. {hint}", param=shown)
+    for name in given.keys() & _NOT_SERVED:
+        if given[name]:
+            raise InvalidRequestError(f"Field `{name}` is not served here. Leave it out.", param=name)
+    if given.get("modalities", ["text"]) != ["text"]:
+        raise InvalidRequestError('Field `modalities` should be ["text"]: the model writes text.', param="modalities")
+    return {name: given[name] for name in given if name in kind.model_fields and name not in _OURS}
 
 
 def _invalid(error: ValidationError) -> InvalidRequestError:
