@@ -18,6 +18,6 @@ with faults_end_the_process():
     key_store = build_key_store(settings)
 
 app = create_app(
-    Services(build_gateway(settings), key_store.subscriptions, key_store.products),
+    Services(build_gateway(settings, key_store), key_store.subscriptions, key_store.products),
     max_body_bytes=settings.max_body_bytes,
 )

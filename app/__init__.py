@@ -9,13 +9,14 @@ from flask_cors import CORS
 
 from app import cli, errors, getdata, openai, ops, telemetry
 from app.contract import TRACE_HEADER
+from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths
 from app.services import EXTENSION
 
 if TYPE_CHECKING:
     from app.services import Services
 
-_EXPOSED_HEADERS = [TRACE_HEADER, "Retry-After", "WWW-Authenticate"]
+_EXPOSED_HEADERS = [TRACE_HEADER, "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
 _PREFLIGHT_SECONDS = 600
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint
 
 from app import schemas, streaming
-from app.auth import require_caller
 from app.body import json_object
+from app.calls import begin_call
 from app.paths import GET_DATA, SYSTEM_PROMPT_GET_DATA
 from app.services import services
 
@@ -35,7 +35,7 @@ def system_prompt_get_data() -> Response:
 
 
 def _generate(schema: Schema) -> Response:
-    caller = require_caller()
+    admission = begin_call()
     wanted = schemas.load(schema, json_object())
-    answer = services().gateway.generate(caller, wanted)
+    answer = services().gateway.generate(admission, wanted)
     return streaming.respond(answer, streaming.GET_DATA, stream=wanted.stream)

@@ -9,6 +9,7 @@ from flask import Blueprint, jsonify
 from app import streaming
 from app.auth import require_caller
 from app.body import json_object
+from app.calls import begin_call
 from app.services import services
 from app.telemetry import entry
 from gateway.engine import OpenAIRequest
@@ -63,13 +64,13 @@ def model(name: str) -> Response:
 
 
 def _complete(operation: Literal["chat.completions", "completions"], deployment: str | None = None) -> Response:
-    caller = require_caller()
+    admission = begin_call()
     body = json_object()
     if deployment is not None:
         body["model"] = deployment
     _check(body)
     wanted = OpenAIRequest(operation, body, entry().trace_id)
-    answer = services().gateway.complete(caller, wanted)
+    answer = services().gateway.complete(admission, wanted)
     return streaming.respond(answer, streaming.OPENAI, stream=wanted.stream)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -99,8 +100,12 @@ def _watched(answer: Answer) -> AbstractContextManager[None]:
 
 
 def _whole(answer: Answer, dialect: Dialect) -> Response:
-    with _watched(answer):
-        events = list(answer)  # to the end, where the usage is exact
+    try:
+        with _watched(answer):
+            events = list(answer)  # to the end, where the usage is exact
+    except BaseException:
+        answer.usage.delivered_tokens = 0  # all of it or nothing
+        raise
     return Response(dialect.whole(answer, events), content_type="application/json")
 
 
@@ -119,8 +124,9 @@ def _streamed(answer: Answer, dialect: Dialect) -> Response:
 def _events(answer: Answer, dialect: Dialect, first: Event, rest: Iterator[Event]) -> Iterator[bytes]:
     try:
         with _watched(answer):
-            yield dialect.event(answer, first)
-            for event in rest:
+            for event in chain((first,), rest):
+                if isinstance(event, Finish):
+                    entry().settle()  # before the caller knows: what it asks next finds this call in its usage
                 yield dialect.event(answer, event)
     except (Cancelled, GeneratorExit) as end:
         _note_hangup(answer, entry())
@@ -129,6 +135,7 @@ def _events(answer: Answer, dialect: Dialect, first: Event, rest: Iterator[Event
     except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
         failure = errors.as_gateway_error(error)
         errors.note(failure)
+        entry().settle()
         yield dialect.failure(errors.body_of(failure))
         raise StreamBrokenError from None
 

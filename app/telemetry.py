@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 import structlog
 from flask import Flask, g, request
 
 from app.contract import TRACE_HEADER, trace_id_from
+from app.limits import limit_headers
 
 if TYPE_CHECKING:
     from flask import Response
 
+    from gateway.admission import Admission
     from gateway.service import Answer
 
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.
@@ -33,7 +36,8 @@ class Entry:
         trace_id: 32 hex digits.
         operation: the endpoint's name, never the path: a path may hold anything.
         status: of the answer; 499 for a caller that hung up, 5xx for a stream that broke after its 200.
-        answer: what was generated for it, for its usage and times.
+        admission: what a generating operation may use, and has used.
+        answer: what was generated for it.
         error: the class of the failure.
         detail: what the operator may know of the failure and the caller may not.
     """
@@ -44,12 +48,19 @@ class Entry:
     subscription: str | None = None
     status: int | None = None
     stream: bool = False
+    admission: Admission | None = None
     answer: Answer | None = None
     error: str | None = None
     detail: str | None = None
 
+    def settle(self) -> None:
+        """Write what the call came to into the ledger, where it is one; once."""
+        if self.admission is not None:
+            self.admission.settle(self.status or HTTPStatus.INTERNAL_SERVER_ERROR)
+
     def write(self) -> None:
         """Log it."""
+        self.settle()
         fields: dict[str, object] = {
             "subscription": self.subscription,
             "operation": self.operation,
@@ -62,9 +73,10 @@ class Entry:
                 "model": self.answer.model.name,
                 "stream": self.stream,
                 "prompt_tokens": usage.prompt_tokens,
+                "cached_tokens": usage.cached_tokens,
                 "completion_tokens": usage.completion_tokens,
                 "finish_reason": self.answer.finish.reason if self.answer.finish else None,
-                "time_to_first_token_ms": _milliseconds(self.answer.first_token_seconds),
+                "time_to_first_token_ms": _milliseconds(usage.first_token_seconds),
             }
         if self.error is not None:
             fields |= {"error": self.error, "detail": self.detail}
@@ -105,6 +117,10 @@ def _end(response: Response) -> Response:
     response.headers[TRACE_HEADER] = current.trace_id
     if current.status is None:
         current.status = response.status_code
+    if not response.is_streamed:
+        current.settle()  # before the caller has its answer: what it asks next finds this call in its usage
+    if current.admission is not None:
+        response.headers.update(limit_headers(current.admission))
     response.call_on_close(current.write)
     return response
 

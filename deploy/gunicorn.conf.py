@@ -77,13 +77,13 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In a worker, once it has loaded the app: only now is the engine attached, so that the port answers first."""
-    worker.wsgi.extensions["gateway"].gateway.engine.start()
+    worker.wsgi.extensions["gateway"].gateway.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """In a worker that ends."""
     if worker.booted:
-        worker.wsgi.extensions["gateway"].gateway.engine.stop()
+        worker.wsgi.extensions["gateway"].gateway.stop()
         sys.stderr.flush()
         # Nothing is left to do, and the end of a Python process with torch in it takes seconds.
         os._exit(0)

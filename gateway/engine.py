@@ -6,11 +6,11 @@ cannot be made otherwise. One suite of tests (`tests/engine`) runs over both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Phase = Literal[
     "starting",
@@ -172,6 +172,25 @@ class OpenAIRequest:
         """Which served model; None for the default."""
         return self.body.get("model") or None
 
+    def with_model(self, name: str) -> OpenAIRequest:
+        """The same, for the model of this name."""
+        return replace(self, body={**self.body, "model": name})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms the engine takes a request.
+
+    Attributes:
+        call: 32 hex digits that name it, also to other processes once this one has died.
+        priority: a smaller number goes first; among equals, the earlier.
+        cache_salt: only requests with the same one share a prefix cache.
+    """
+
+    call: str
+    priority: int = 0
+    cache_salt: str | None = None
+
 
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
     """The generation was cancelled; `completion_tokens` is what the engine had produced by then."""
@@ -214,7 +233,7 @@ class Prepared(Protocol):
     prompt_tokens: int
     limits: tuple[int, ...]
 
-    def start(self, max_tokens: int | None = None) -> Generation:
+    def start(self, terms: Terms, max_tokens: int) -> Generation:
         """Begin, with at most `max_tokens` ids for each sequence."""
         ...
 
@@ -224,7 +243,13 @@ class Prepared(Protocol):
 
 
 class Engine(Protocol):
-    """What makes answers."""
+    """What makes answers.
+
+    Attributes:
+        on_lost: told, from any thread, what requests of a process that died had produced: ids, by `Terms.call`.
+    """
+
+    on_lost: Callable[[Mapping[str, int]], None]
 
     def start(self) -> None:
         """Begin to load. Returns at once; `status` tells how far it is."""
@@ -251,12 +276,15 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
+    ) -> Generation:
         """Begin to answer.
 
         Args:
             prompt_ids: from `encode`.
             sampling: how to choose tokens.
+            terms: its name and its place among others.
             stream: whether somebody reads along. If not, all may be one delta, which is cheaper.
 
         Raises:
@@ -282,3 +310,8 @@ class Engine(Protocol):
     def load(self) -> tuple[int, int]:
         """How many requests the engine works on, and how many wait in it."""
         ...
+
+
+def nobody_to_tell(produced: Mapping[str, int]) -> None:
+    """What `Engine.on_lost` is until somebody wants to know."""
+    del produced

@@ -62,6 +62,10 @@ class KeyHasher:
         """The 32 bytes that stand for a well-formed key."""
         return hmac.digest(self._pepper, key.encode("ascii"), "sha256")
 
+    def cache_salt(self, subscription_id: str) -> str:
+        """What keeps a subscription's prefix cache from others: 32 hex digits that no caller can know."""
+        return hmac.digest(self._pepper, b"prefix cache of " + subscription_id.encode(), "sha256")[:16].hex()
+
 
 def load_pepper(path: Path) -> bytes:
     """The pepper in the file `path`, made at the first call; several processes may call at once.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import ConflictError, InvalidRequestError, NotFoundError
+from gateway.periods import Period
 from gateway.store import ConstraintError, product_rows
 from gateway.store.tables import ID_LENGTH, NAME_LENGTH
 
@@ -27,17 +27,6 @@ LONGEST_RENEWAL = 86_400
 _LARGEST_PRIORITY = 2**31 - 1
 _LONGEST_MODEL_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class Period(StrEnum):
-    """How often a quota starts anew."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-    LIFETIME = "lifetime"
 
 
 @dataclass(frozen=True, slots=True)

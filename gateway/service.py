@@ -6,14 +6,27 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gateway.engine import Cancelled, Chunk, Delta, Finish, Message, Model, Sampling
-from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
+from gateway.engine import Cancelled, Chunk, Delta, Finish, Message, Model, Sampling, Terms
+from gateway.errors import (
+    DeadlineExceededError,
+    GatewayError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from gateway.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from gateway.admission import Admission, Admissions
     from gateway.engine import Engine, Event, Generation, OpenAIRequest
+    from gateway.ledger import Usage
     from gateway.subscriptions import Caller
+
+# Places in the engine's queue between two priorities of products.
+_TURNS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +44,6 @@ class GenerateRequest:
     sampling: Sampling = field(default_factory=Sampling)
     model: str | None = None
     stream: bool = False
-
-
-@dataclass(slots=True)
-class Usage:
-    """Real token ids: those given to the engine and those it produced."""
-
-    prompt_tokens: int
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Prompt and completion together."""
-        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,53 +68,92 @@ class Gateway:
 
     Args:
         engine: what makes the answers.
+        admissions: holds the limits of products, and writes down what calls cost.
+        cache_salt: from a subscription's id to what keeps its prefix cache from others.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
     """
 
-    def __init__(self, engine: Engine, request_timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admissions: Admissions,
+        cache_salt: Callable[[str], str],
+        request_timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
+        self._admissions = admissions
+        self._keeper = Keeper(admissions)
+        self._cache_salt = cache_salt
         self._request_timeout = request_timeout
         self._clock = clock
+
+    def start(self) -> None:
+        """Begin to serve: the engine loads, the ledger is kept."""
+        self._engine.on_lost = self._keeper.lost
+        self._keeper.start()
+        self._engine.start()
+
+    def stop(self) -> None:
+        """Let go of everything; what still runs is settled."""
+        self._engine.stop()
+        self._keeper.stop()
 
     @property
     def engine(self) -> Engine:
         """What makes the answers: asked for its status and its models."""
         return self._engine
 
-    def generate(self, caller: Caller, request: GenerateRequest) -> Answer:
+    def call(self, caller: Caller, operation: str, trace_id: str) -> Admission:
+        """The admission of a call that begins now; whoever asks for it settles it.
+
+        Args:
+            caller: whose it is.
+            operation: its name for the ledger.
+            trace_id: 32 hex digits, of the request.
+        """
+        return self._admissions.of(caller, operation, trace_id)
+
+    def generate(self, admission: Admission, request: GenerateRequest) -> Answer:
         """Admit a request and begin to answer it.
 
         Raises:
             InvalidRequestError: the prompt is longer than the context, or the engine cannot do what is asked.
             NotFoundError: no such model.
-            UnavailableError: the engine is not ready.
+            PermissionDeniedError: the product does not have the model, or its token quota is used up.
+            RateLimitedError: the product's tokens of a minute are used up.
+            UnavailableError: the engine is not ready, or the ledger cannot be reached.
         """
-        del caller  # its product's limits are enforced here, once they are
         started = self._clock()
-        model = self._model_to_answer(request.model)
+        model = self._model_to_answer(self._model_for(admission, request.model))
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
-        generation = self._engine.generate(prompt_ids, sampling, stream=request.stream)
-        return Answer(generation, model, len(prompt_ids), Stopwatch(started, self._request_timeout, self._clock))
+        most = admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
+        sampling = replace(sampling, max_tokens=most)
+        generation = self._engine.generate(prompt_ids, sampling, self._terms(admission), stream=request.stream)
+        return Answer(generation, model, admission.usage, Stopwatch(started, self._request_timeout, self._clock))
 
-    def complete(self, caller: Caller, request: OpenAIRequest) -> Answer:
+    def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
         """Admit a request of OpenAI's API and begin to answer it, in `Chunk`s.
 
         Raises:
-            InvalidRequestError: the body is at fault, or the engine cannot do what is asked.
-            NotFoundError: no such model.
-            UnavailableError: the engine is not ready.
             DeadlineExceededError: the request's time was over before it was understood.
+            GatewayError: as `generate`.
         """
-        del caller  # as above
         stopwatch = Stopwatch(self._clock(), self._request_timeout, self._clock)
-        model = self._model_to_answer(request.model)
+        name = self._model_for(admission, request.model)
+        model = self._model_to_answer(name)
         try:
-            prepared = self._engine.prepare(request, self._request_timeout)
+            prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
         except TimeoutError:
             raise _too_late(stopwatch) from None
-        return Answer(prepared.start(), model, prepared.prompt_tokens, stopwatch)
+        try:
+            most = admission.admit(model, prepared.prompt_tokens, prepared.limits)
+        except GatewayError:
+            prepared.cancel()
+            raise
+        return Answer(prepared.start(self._terms(admission), most), model, admission.usage, stopwatch)
 
     def models(self) -> Sequence[Model]:
         """What requests may name, the default first.
@@ -149,6 +187,35 @@ class Gateway:
         served = ", ".join(model.name for model in models)
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
 
+    def _model_for(self, admission: Admission, name: str | None) -> str:
+        """The name of the model that a call may use: the one it named, or the first that its product has.
+
+        Raises:
+            NotFoundError: no such model.
+            PermissionDeniedError: the product does not have it.
+            UnavailableError: the engine is not ready.
+        """
+        allowed = admission.limits.models
+        if name is None and allowed is not None:
+            name = next((model.name for model in self.models() if model.name in allowed), None)
+        model = self.model(name)
+        if allowed is not None and model.name not in allowed:
+            raise PermissionDeniedError(
+                f"Field `model` names a model that your product does not have. It has: {', '.join(allowed)}.",
+                param="model",
+            )
+        return model.name
+
+    def _terms(self, admission: Admission) -> Terms:
+        """A place in the engine's queue: by the product's priority, then in turn with other subscriptions.
+
+        A subscription's second running call goes behind everybody's first, so many calls of one cannot starve another.
+        """
+        sid = admission.call.subscription_id
+        turn = min(self._admissions.running(sid), _TURNS) - 1
+        priority = (admission.limits.priority or 0) * _TURNS + max(0, turn)
+        return Terms(admission.call.id, priority, self._cache_salt(sid))
+
     def _model_to_answer(self, name: str | None) -> Model:
         """The same; an answer shows its first name, whichever of its names a request used."""
         model, first = self.model(name), self.models()[0]
@@ -162,14 +229,12 @@ class Answer:
         model: the model that answers.
         usage: what it has cost so far, and exactly when the iteration is over or closed.
         finish: how it ended, once it has.
-        first_token_seconds: from admission to the first token, once that was read.
     """
 
-    def __init__(self, generation: Generation, model: Model, prompt_tokens: int, stopwatch: Stopwatch) -> None:
+    def __init__(self, generation: Generation, model: Model, usage: Usage, stopwatch: Stopwatch) -> None:
         self.model = model
-        self.usage = Usage(prompt_tokens)
+        self.usage = usage
         self.finish: Finish | None = None
-        self.first_token_seconds: float | None = None
         self._generation = generation
         self._stopwatch = stopwatch
         self._over = False
@@ -184,7 +249,11 @@ class Answer:
         """
         try:
             while not self._over:
-                yield self._next()
+                event = self._next()
+                yield event
+                # The reader is back for more: it has passed this on.
+                if not isinstance(event, Finish):
+                    self.usage.delivered_tokens += event.tokens
         finally:
             self.close()
 
@@ -219,12 +288,13 @@ class Answer:
     def _account(self, event: Event) -> None:
         if isinstance(event, Finish):
             self.finish = event
+            self.usage.finish_reason = event.reason
             self.usage.cached_tokens = event.cached_tokens
             self._settle(event.completion_tokens)
         else:
             self.usage.completion_tokens += event.tokens
-            if self.first_token_seconds is None:
-                self.first_token_seconds = self._stopwatch.elapsed(event.first_token_at)
+            if self.usage.first_token_seconds is None:
+                self.usage.first_token_seconds = self._stopwatch.elapsed(event.first_token_at)
 
     def _drain(self) -> None:
         while not self._over:
@@ -259,4 +329,4 @@ def _cut_to_context(sampling: Sampling, prompt_tokens: int, model: Model) -> Sam
     return replace(sampling, max_tokens=left if wanted is None else min(wanted, left))
 
 
-__all__ = ["Answer", "Chunk", "Delta", "Gateway", "GenerateRequest", "Usage"]
+__all__ = ["Answer", "Chunk", "Delta", "Gateway", "GenerateRequest"]

@@ -186,7 +186,8 @@ class Settings(BaseSettings):
     def engine_flags(self) -> list[str]:
         """Flags of `vllm serve` for the engine; the operator's come last and win."""
         demo = _DEMO_FLAGS if self.is_demo else []
-        return [*demo, *self.engine_args]
+        # Products have priorities, and subscriptions take turns (`Gateway.generate`).
+        return ["--scheduling-policy=priority", *demo, *self.engine_args]
 
     @property
     def uses_default_database(self) -> bool:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.admission import Admissions
 from gateway.engines.vllm import VllmEngine
 from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher, load_pepper
+from gateway.ledger import Ledger
 from gateway.products import Products
 from gateway.service import Gateway
 from gateway.settings import ROOT, SettingsError
@@ -31,6 +33,7 @@ class KeyStore:
     """Subscriptions and products over one database."""
 
     store: Store
+    hasher: KeyHasher
     subscriptions: Subscriptions
     products: Products
 
@@ -67,10 +70,17 @@ def build_key_store(settings: Settings) -> KeyStore:
         pepper = settings.key_pepper.encode() if settings.key_pepper else load_pepper(_PEPPER_FILE)
     except (ValueError, OSError) as error:
         raise SettingsError([f"GATEWAY_KEY_PEPPER is not set, and its file does not do: {error}"]) from error
-    return KeyStore(store, Subscriptions(store, KeyHasher(pepper)), Products(store))
+    hasher = KeyHasher(pepper)
+    return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store))
 
 
-def build_gateway(settings: Settings) -> Gateway:
-    """The product over vLLM. The engine is not started: that is for a worker to do."""
+def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:
+    """The product over vLLM. Nothing is started: that is for a worker to do."""
     folder = settings.runtime_dir or Path("/nonexistent")  # outside a worker nobody starts the engine
-    return Gateway(VllmEngine(folder, settings.model_names), settings.request_timeout)
+    admissions = Admissions(
+        Ledger(key_store.store),
+        build_call_rates(settings, key_store.store),
+        waiting_room=max(1, settings.threads // 4),
+    )
+    engine = VllmEngine(folder, settings.model_names)
+    return Gateway(engine, admissions, key_store.hasher.cache_salt, settings.request_timeout)

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, TypeVar
 import click
 
 from app.cli.output import NOTHING
-from gateway.products import LARGEST, Limits, Period, Quota, Rate
+from gateway.periods import Period
+from gateway.products import LARGEST, Limits, Quota, Rate
 
 Lifted = Literal["none"]
 LIFTED: Final = "none"

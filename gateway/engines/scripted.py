@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling
+from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling, nobody_to_tell
 from gateway.errors import InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.engine import Generation, Message, OpenAIRequest, Prepared
+    from gateway.engine import Generation, Message, OpenAIRequest, Prepared, Terms
 
 
 @dataclass
@@ -43,7 +43,9 @@ class ScriptedEngine:
     def __init__(self, script: Callable[[str], Script] | None = None, *, context_length: int = 512) -> None:
         self.script = script or (lambda _prompt: Script())
         self.phase: Literal["ready", "loading"] = "ready"
+        self.on_lost: Callable[[Mapping[str, int]], None] = nobody_to_tell
         self.requests: list[tuple[list[int], Sampling]] = []
+        self.terms: list[Terms] = []
         self.running = 0
         self.release = threading.Event()
         self._context_length = context_length
@@ -67,10 +69,13 @@ class ScriptedEngine:
         self._require_ready()
         return [ord(character) for message in messages for character in message.content]
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
+    ) -> Generation:
         del stream  # each character is an event, whoever reads
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
+        self.terms.append(terms)
         return _Generation(
             self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length
         )
@@ -109,9 +114,9 @@ class _Completion:
         self._generation: Generation | None = None
         self._end: Event | None = None
 
-    def start(self, max_tokens: int | None = None) -> Generation:
-        most = min(self.limits[0], max_tokens or self.limits[0])
-        self._generation = self._engine.generate(self._prompt, Sampling(max_tokens=most))
+    def start(self, terms: Terms, max_tokens: int) -> Generation:
+        most = min(self.limits[0], max_tokens)
+        self._generation = self._engine.generate(self._prompt, Sampling(max_tokens=most), terms)
         return self
 
     def cancel(self) -> None:

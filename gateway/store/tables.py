@@ -9,7 +9,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -24,6 +26,7 @@ from gateway.store.columns import UtcDateTime
 
 ID_LENGTH = 80
 NAME_LENGTH = 100
+MODEL_LENGTH = 200
 
 metadata = MetaData(
     # Names that do not depend on the database, so that a later migration can speak of a constraint.
@@ -78,6 +81,46 @@ class KeyColumns(TypedColumns):
     digest: Named[bytes] = Column(LargeBinary(32))
 
 
+class CallColumns(TypedColumns):
+    """The usage ledger: a row for each call, also of subscriptions that are gone. `ended_at` is NULL while it runs.
+
+    `reserved` is what its tokens may come to; 0 once it has ended. `beat` goes on while its process lives. `day` is
+    `started_at`'s, in UTC, for sums.
+    """
+
+    id: Named[str] = Column(String(32), primary_key=True)
+    trace_id: Named[str] = Column(String(32))
+    subscription_id: Named[str] = Column(String(ID_LENGTH))
+    key_slot: Named[str] = Column(String(9))
+    product_id: Named[str] = Column(String(ID_LENGTH))
+    operation: Named[str] = Column(String(40))
+    model: Named[str | None] = Column(String(MODEL_LENGTH))
+    started_at: Named[datetime] = Column(UtcDateTime)
+    day: Named[str] = Column(String(10))
+    ended_at: Named[datetime | None] = Column(UtcDateTime)
+    beat: Named[int] = Column(Integer)
+    reserved: Named[int] = Column(BigInteger)
+    prompt_tokens: Named[int] = Column(BigInteger)
+    cached_tokens: Named[int] = Column(BigInteger)
+    completion_tokens: Named[int] = Column(BigInteger)
+    delivered_tokens: Named[int] = Column(BigInteger)
+    status: Named[int | None] = Column(Integer)
+    finish_reason: Named[str | None] = Column(String(20))
+    first_token_seconds: Named[float | None] = Column(Float)
+    duration_seconds: Named[float | None] = Column(Float)
+
+
+class QuotaUseColumns(TypedColumns):
+    """What a window of a quota has used: a sum over the ledger, kept so that it is not made at each call."""
+
+    subscription_id: Named[str] = Column(String(ID_LENGTH), primary_key=True)
+    kind: Named[str] = Column(String(6), primary_key=True)
+    period: Named[str] = Column(String(10), primary_key=True)
+    starts_at: Named[datetime] = Column(UtcDateTime, primary_key=True)
+    ends_at: Named[datetime | None] = Column(UtcDateTime)
+    used: Named[int] = Column(BigInteger)
+
+
 products = Table(
     "products",
     metadata,
@@ -93,4 +136,17 @@ keys = Table(
     KeyColumns,
     UniqueConstraint("digest"),
     CheckConstraint("slot IN ('primary', 'secondary')", name="slot"),
+)
+calls = Table("calls", metadata, CallColumns)
+Index("ix_calls_started", calls.c.subscription_id, calls.c.started_at)
+# Serves both those that ended lately and those that run.
+Index("ix_calls_ended", calls.c.subscription_id, calls.c.ended_at)
+_RUNS = calls.c.ended_at.is_(None)
+Index("ix_calls_running", calls.c.id, sqlite_where=_RUNS, postgresql_where=_RUNS)
+quota_use = Table(
+    "quota_use",
+    metadata,
+    QuotaUseColumns,
+    CheckConstraint("kind IN ('calls', 'tokens')", name="kind"),
+    CheckConstraint("used >= 0", name="used"),
 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.products import Limits, Period, Product, Products, Quota, Rate
+from gateway.periods import Period
+from gateway.products import Limits, Product, Products, Quota, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

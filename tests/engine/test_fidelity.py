@@ -8,6 +8,7 @@ import pytest
 
 from gateway.engine import Delta, Finish, Message, Sampling
 from gateway.settings import DEMO_MODEL
+from tests.gateways import some_terms
 
 if TYPE_CHECKING:
     from gateway.engines.vllm import VllmEngine
@@ -73,7 +74,7 @@ def test_greedy_ids_and_text_are_those_of_transformers(
     prompt_ids, answer_ids = reference[: inputs["input_ids"].shape[1]], reference[inputs["input_ids"].shape[1] :]
 
     assert vllm_engine.encode(messages) == prompt_ids
-    generation = vllm_engine.generate(prompt_ids, Sampling(max_tokens=MOST, temperature=0))
+    generation = vllm_engine.generate(prompt_ids, Sampling(max_tokens=MOST, temperature=0), some_terms())
     ids: list[int] = []
     while not isinstance(event := generation.next(60), Finish):
         assert isinstance(event, Delta)

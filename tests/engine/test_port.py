@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.engine import Cancelled, Delta, Finish, Message, Sampling
+from tests.gateways import some_terms
 from tests.server import wait_for
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def drain(generation: Generation) -> list[Event]:
 
 
 def test_a_generation_is_deltas_and_then_a_finish(engine: Engine) -> None:
-    *deltas, finish = drain(engine.generate(engine.encode(LONG), Sampling(max_tokens=40, temperature=0)))
+    *deltas, finish = drain(engine.generate(engine.encode(LONG), Sampling(max_tokens=40, temperature=0), some_terms()))
     assert isinstance(finish, Finish)
     assert finish.reason == "length"
     ids = [number for delta in deltas if isinstance(delta, Delta) for number in delta.token_ids]
@@ -46,14 +47,14 @@ def cancelled_tokens(generation: Generation) -> tuple[int, int]:
 
 
 def test_a_cancelled_generation_says_what_was_produced(engine: Engine) -> None:
-    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0))
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0), some_terms())
     seen, produced = cancelled_tokens(generation)
     assert 0 < seen <= produced < 1000
     wait_for(lambda: engine.load() == (0, 0), "an empty engine", 1)
 
 
 def test_a_generation_may_be_cancelled_before_its_first_token(engine: Engine) -> None:
-    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0))
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=1000, temperature=0), some_terms())
     generation.cancel()
     generation.cancel()
     seen, produced = cancelled_tokens(generation)
@@ -62,14 +63,14 @@ def test_a_generation_may_be_cancelled_before_its_first_token(engine: Engine) ->
 
 
 def test_cancelling_a_finished_generation_changes_nothing(engine: Engine) -> None:
-    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=3, temperature=0))
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=3, temperature=0), some_terms())
     drain(generation)
     generation.cancel()
     assert engine.load() == (0, 0)
 
 
 def test_waiting_is_bounded_by_its_timeout(engine: Engine) -> None:
-    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=2, temperature=0))
+    generation = engine.generate(engine.encode(LONG), Sampling(max_tokens=2, temperature=0), some_terms())
     drain(generation)
     with pytest.raises(TimeoutError):
         generation.next(0.01)
@@ -77,7 +78,7 @@ def test_waiting_is_bounded_by_its_timeout(engine: Engine) -> None:
 
 def test_generations_run_side_by_side(engine: Engine) -> None:
     ids = engine.encode(LONG)
-    together = [engine.generate(ids, Sampling(max_tokens=20, temperature=0)) for _ in range(8)]
+    together = [engine.generate(ids, Sampling(max_tokens=20, temperature=0), some_terms()) for _ in range(8)]
     texts = {"".join(event.text for event in drain(one) if isinstance(event, Delta)) for one in together}
     assert len(texts) == 1
 

@@ -21,10 +21,10 @@ from app.services import Services
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.keys import KeyHasher
 from gateway.products import Products
-from gateway.service import Gateway
 from gateway.store import Store, open_store
 from gateway.subscriptions import Subscriptions
 from gateway.telemetry import configure_logging
+from tests.gateways import PEPPER, make_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 16_384
 CONTEXT_LENGTH = 512
 REQUEST_TIMEOUT = 600.0
-PEPPER = b"a pepper that only the tests know"
 
 
 class Clock:
@@ -189,7 +188,9 @@ def make_api(store: Store, subscriptions: Subscriptions, valid_key: str) -> Call
 
     def make(engine: ScriptedEngine | None = None) -> Api:
         engine, clock = engine or ScriptedEngine(context_length=CONTEXT_LENGTH), Clock()
-        services = Services(Gateway(engine, REQUEST_TIMEOUT, clock), subscriptions, Products(store))
+        services = Services(
+            make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=clock), subscriptions, Products(store)
+        )
         app = create_app(services, max_body_bytes=MAX_BODY_BYTES)
         return Api(app, engine, clock, store, subscriptions, valid_key)
 

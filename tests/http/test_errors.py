@@ -14,10 +14,10 @@ from gateway import errors
 from gateway.engines.scripted import ScriptedEngine
 from gateway.keys import KeyHasher
 from gateway.products import Products
-from gateway.service import Gateway
 from gateway.store import connect_store
 from gateway.subscriptions import Subscriptions
-from tests.http.conftest import PEPPER, Api, Clock
+from tests.gateways import PEPPER, make_gateway
+from tests.http.conftest import Api, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def without_store(tmp_path: Path) -> Api:
     store = connect_store(f"sqlite:///{tmp_path / 'no such folder' / 'g.sqlite3'}", patience=0.05)
     engine, clock = ScriptedEngine(), Clock()
     subscriptions = Subscriptions(store, KeyHasher(PEPPER))
-    services = Services(Gateway(engine, 600, clock), subscriptions, Products(store))
+    services = Services(make_gateway(engine, store, monotonic=clock), subscriptions, Products(store))
     app = create_app(services, max_body_bytes=1024)
     return Api(app, engine, clock, store, subscriptions, "0" * 32)
 

@@ -15,7 +15,7 @@ from tests.http.conftest import CONTEXT_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.engine import Event, Generation
+    from gateway.engine import Event, Generation, Terms
     from tests.http.conftest import Api, Reply
 
 GET_DATA = [
@@ -280,9 +280,11 @@ def test_a_system_prompt_may_be_left_out_or_blank(api: Api, body: dict[str, str]
 class HalfCharacters(ScriptedEngine):
     """Gives ids whose text is not known yet, as a tokenizer does in the middle of a character."""
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
+    ) -> Generation:
         """See the port."""
-        generation = super().generate(prompt_ids, sampling, stream=stream)
+        generation = super().generate(prompt_ids, sampling, terms, stream=stream)
         forward = generation.next
 
         def next_event(timeout: float | None) -> Event:

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 KEY = secrets.token_hex(16)
 CANARY = "canary-prompt"
 COMMON = {"event", "level", "logger", "timestamp", "trace_id", "operation", "subscription", "status", "duration_ms"}
-GENERATED = {"model", "stream", "prompt_tokens", "completion_tokens", "finish_reason", "time_to_first_token_ms"}
+GENERATED = {
+    "model",
+    "stream",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "finish_reason",
+    "time_to_first_token_ms",
+}
 
 
 @pytest.mark.parametrize("stream", [True, False])

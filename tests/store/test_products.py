@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, InvalidRequestError, NotFoundError
-from gateway.products import LARGEST, Limits, Period, Product, Products, Quota, Rate
+from gateway.periods import Period
+from gateway.products import LARGEST, Limits, Product, Products, Quota, Rate
 from gateway.store import open_store
 from tests.store.processes import at_once
 

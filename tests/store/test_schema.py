@@ -19,7 +19,14 @@ from tests.store.processes import at_once
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-TABLES = {"alembic_version", "products", "subscriptions", "subscription_keys"}
+TABLES = {
+    "alembic_version",
+    "calls",
+    "products",
+    "quota_use",
+    "subscription_keys",
+    "subscriptions",
+}
 
 
 def table_names(connection: Connection) -> set[str]:

@@ -11,11 +11,17 @@ from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
 from gateway.products import ALL_PRODUCTS
-from gateway.service import Answer, Gateway, GenerateRequest, Stopwatch
+from gateway.ledger import Usage
+from gateway.service import Answer, GenerateRequest, Stopwatch
+from gateway.store import Store, open_store
 from gateway.subscriptions import Caller
+from tests.gateways import make_gateway
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.engine import Event
+    from gateway.service import Gateway
 
 CALLER = Caller("s", "A subscription", ALL_PRODUCTS, "primary")
 TIMEOUT = 60.0
@@ -42,16 +48,24 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(context_length=100)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('service') / 'g.sqlite3'}")
+    yield store
+    store.close()
+
+
 @pytest.fixture
-def gateway(engine: ScriptedEngine, clock: Clock) -> Gateway:
-    return Gateway(engine, TIMEOUT, clock)
+def gateway(engine: ScriptedEngine, clock: Clock, store: Store) -> Gateway:
+    return make_gateway(engine, store, timeout=TIMEOUT, monotonic=clock)
 
 
 def ask(gateway: Gateway, text: str = "abc", **options: object) -> Answer:
     model = options.pop("model", None)
     sampling = Sampling(**options)  # type: ignore[arg-type]  # a test may write any field
     messages = (Message("user", text),)
-    return gateway.generate(CALLER, GenerateRequest(messages, sampling, None if model is None else str(model)))
+    admission = gateway.call(CALLER, "Get Data", "0" * 32)
+    return gateway.generate(admission, GenerateRequest(messages, sampling, None if model is None else str(model)))
 
 
 def script(engine: ScriptedEngine, text: str = "four", **more: object) -> None:
@@ -78,7 +92,7 @@ class WrittenDown:
 
 
 def answer_of(*events: Event | Exception) -> Answer:
-    return Answer(WrittenDown(*events), Model("m", "m", 100, 0), 3, Stopwatch(0.0, TIMEOUT, lambda: 0.0))
+    return Answer(WrittenDown(*events), Model("m", "m", 100, 0), Usage(3), Stopwatch(0.0, TIMEOUT, lambda: 0.0))
 
 
 def text_of(events: list[Event]) -> str:
@@ -116,16 +130,16 @@ def test_the_time_to_the_first_token_counts_from_admission(
 ) -> None:
     script(engine)
     answer = ask(gateway)
-    assert answer.first_token_seconds is None
+    assert answer.usage.first_token_seconds is None
     for step, _ in enumerate(answer):
         if step == 0:
-            assert answer.first_token_seconds == 0.0
+            assert answer.usage.first_token_seconds == 0.0
         clock.now += 1
-    assert answer.first_token_seconds == 0.0
+    assert answer.usage.first_token_seconds == 0.0
     script(engine, "")
     empty = ask(gateway)
     assert list(empty) == [Finish("stop", 0)]
-    assert empty.first_token_seconds is None
+    assert empty.usage.first_token_seconds is None
 
 
 def test_closing_gives_up_the_rest_and_counts_what_was_made(gateway: Gateway, engine: ScriptedEngine) -> None:
@@ -199,9 +213,13 @@ def test_an_answer_past_its_deadline_is_taken_out_of_the_engine(
     assert (answer.usage.completion_tokens, answer.finish) == (2, None)
 
 
-def test_a_deadline_that_passes_while_the_engine_is_silent_is_noticed(engine: ScriptedEngine, clock: Clock) -> None:
+def test_a_deadline_that_passes_while_the_engine_is_silent_is_noticed(
+    engine: ScriptedEngine, clock: Clock, store: Store
+) -> None:
     script(engine, hold_after=0)
-    answer = ask(Gateway(engine, 0.01, clock))  # the clock stands still: the wait itself has to end
+    answer = ask(
+        make_gateway(engine, store, timeout=0.01, monotonic=clock)
+    )  # the clock stands still: the wait itself has to end
     with pytest.raises(DeadlineExceededError):
         next(iter(answer))
     assert engine.running == 0

@@ -43,7 +43,8 @@ def faults(load: Load, **variables: str) -> list[str]:
 def test_without_variables_everything_has_its_default(load: Load) -> None:
     settings = load()
     assert settings.address == "127.0.0.1:8000"
-    assert settings.served_model_name == settings.engine_args == settings.engine_flags == []
+    assert settings.served_model_name == settings.engine_args == []
+    assert settings.engine_flags == ["--scheduling-policy=priority"]
     assert settings.database_url == f"sqlite:///{ROOT}/var/gateway.sqlite3"
     assert settings.uses_default_database
     assert (settings.key_pepper, settings.dev_key, settings.admin_token, settings.runtime_dir) == (None,) * 4
@@ -70,7 +71,7 @@ GOOD = [
     ("GATEWAY_SERVED_MODEL_NAME", "a", "model_names", ["a"]),
     ("GATEWAY_SERVED_MODEL_NAME", " a , org/b ,", "model_names", ["a", "org/b"]),
     ("GATEWAY_SERVED_MODEL_NAME", " , ", "served_model_name", []),
-    ("GATEWAY_ENGINE_ARGS", "--a=1 --b 'c d'", "engine_flags", ["--a=1", "--b", "c d"]),
+    ("GATEWAY_ENGINE_ARGS", "--a=1 --b 'c d'", "engine_args", ["--a=1", "--b", "c d"]),
     ("GATEWAY_DATABASE_URL", "postgresql+psycopg://u:p@h/d", "database_url", "postgresql+psycopg://u:p@h/d"),
     ("GATEWAY_DATABASE_URL", "sqlite:///x", "uses_default_database", False),
     ("GATEWAY_KEY_PEPPER", "p" * 32, "key_pepper", "p" * 32),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import OpenAIRequest
+    from gateway.engine import OpenAIRequest, Terms
     from gateway.engines.vllm.session import Session
 
 log = logging.getLogger("gateway.engine")
@@ -56,6 +56,7 @@ class Completion:
         self._early: Event | None = None  # what came without any prompt being admitted
         self._feeds: list[_Feed] = []
         self._admitted = asyncio.Event()
+        self._terms: Terms | None = None
         self._asked = False
         self._told = 0  # ids that the events so far have accounted for
         self._task: asyncio.Task[None] | None = None
@@ -79,8 +80,9 @@ class Completion:
         else:
             self._early = event
 
-    def start(self, max_tokens: int | None = None) -> Completion:
+    def start(self, terms: Terms, max_tokens: int) -> Completion:
         """Let the engine have it; at most so many ids for each sequence."""
+        self._terms = terms
         self._loop.call_soon_threadsafe(self._admit, max_tokens)
         return self
 
@@ -122,17 +124,17 @@ class Completion:
             limits = tuple(params.max_tokens or 0 for params in self._params() for _ in range(params.n))
             self._events.put(_Understood(prompt_tokens, limits))
         await self._admitted.wait()
-        feed.run.start()
+        assert self._terms is not None  # noqa: S101 - `start` sets them before it admits
+        feed.run.start(self._terms)
         async for output in feed:
             yield output
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._serve())
 
-    def _admit(self, max_tokens: int | None) -> None:
-        if max_tokens is not None:
-            for params in self._params():
-                params.max_tokens = min(params.max_tokens or max_tokens, max_tokens)
+    def _admit(self, max_tokens: int) -> None:
+        for params in self._params():
+            params.max_tokens = min(params.max_tokens or max_tokens, max_tokens)
         self._admitted.set()
 
     async def _serve(self) -> None:

@@ -1,20 +1,23 @@
 """What the gateway adds inside vLLM's EngineCore process.
 
-`install` runs in the engine host before it forks EngineCore. It bends three things of vLLM 0.32 (proven by
+`install` runs in the engine host before it forks EngineCore. It bends four things of vLLM 0.32 (proven by
 `tests/engine/test_vllm_internals.py`):
 
 - EngineCore ends with its parent (`PR_SET_PDEATHSIG`), so that a killed host leaves no engine behind.
 - EngineCore tells how far it has come with loading.
+- It remembers how many ids the requests that ended last had produced.
 - Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.core import EngineCore, EngineCoreProc
-from vllm.v1.request import RequestStatus
+from vllm.v1.request import Request, RequestStatus
 
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
@@ -23,7 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _vllm_run_engine_core = EngineCoreProc.run_engine_core
+_vllm_free_request = Scheduler._free_request  # noqa: SLF001
 _vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
+
+# Client, name and output ids of the requests that ended last: what a client that died had not been told, or had not
+# written down. More end in the moment between its death and the question than run at a time, but not many more.
+_ended: deque[tuple[int, str, int]] = deque(maxlen=8192)
 
 
 def install(folder: Path, progress: Progress) -> None:
@@ -32,6 +40,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_abort = _abort
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load
+    Scheduler._free_request = _free_request  # noqa: SLF001
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
         Progress("allocating", progress.since, progress.attempt).write(folder)
@@ -52,9 +61,15 @@ def _abort(core: EngineCoreProc, request_ids: list[str]) -> dict[str, int]:
 
 
 def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
-    """Abort whatever a client has left in the engine."""
+    """Abort whatever a client has left in the engine; the output ids of those requests and of its last ones."""
     left = [request.request_id for request in core.scheduler.requests.values() if request.client_index == client_index]
-    return _abort(core, left)
+    _abort(core, left)
+    return {request_id: produced for client, request_id, produced in _ended if client == client_index}
+
+
+def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
+    _ended.append((request.client_index, request.request_id, request.num_output_tokens))
+    return _vllm_free_request(scheduler, request, *args, **kwargs)
 
 
 def _load(core: EngineCoreProc) -> tuple[int, int]:

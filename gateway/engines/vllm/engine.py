@@ -16,15 +16,16 @@ import time
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING
 
+from gateway.engine import nobody_to_tell
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling
+    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling, Terms
     from gateway.engines.vllm.session import Session
 
 _ANSWER_SECONDS = 5.0
@@ -42,6 +43,7 @@ class VllmEngine:
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.on_lost: Callable[[Mapping[str, int]], None] = nobody_to_tell
         self._folder = folder
         self._names = tuple(names)
         self._session: Session | None = None
@@ -82,11 +84,13 @@ class VllmEngine:
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return self._require_session().encoder.encode(messages)
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, stream: bool = True) -> Generation:
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
+    ) -> Generation:
         from gateway.engines.vllm.generation import TextGeneration  # noqa: PLC0415 - needs vLLM, see _import_vllm
 
         session = self._require_session()
-        return TextGeneration(session, list(prompt_ids), session.params(sampling), self._loop, stream=stream)
+        return TextGeneration(session, list(prompt_ids), session.params(sampling), terms, self._loop, stream=stream)
 
     def prepare(self, request: OpenAIRequest, timeout: float) -> Prepared:
         from gateway.engines.vllm.completion import Completion  # noqa: PLC0415 - needs vLLM, see _import_vllm
@@ -139,12 +143,22 @@ class VllmEngine:
                 from gateway.engines.vllm.session import Session  # noqa: PLC0415 - needs vLLM, see _import_vllm
 
                 await self._detach()
-                self._session = await Session.attach(message, self._names)
+                session = Session.attach(message, self._names)
+                for slot in message.orphans:
+                    await self._clear(session, slot)
+                self._session = session
                 log.info("attached to engine %d in slot %d", message.epoch, message.slot)
             case Lost():
                 await self._detach()
             case Orphans() if self._session is not None:
-                await self._session.abort_client(message.slot)
+                await self._clear(self._session, message.slot)
+
+    async def _clear(self, session: Session, slot: int) -> None:
+        """Take out of the engine what a dead worker left there, and say what that had produced."""
+        produced = await session.abort_client(slot)
+        if produced:
+            log.warning("a worker died: %d of its last requests were in the engine's memory", len(produced))
+            await asyncio.to_thread(self.on_lost, produced)
 
     async def _detach(self) -> None:
         session, self._session = self._session, None

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.sampling_params import SamplingParams
 
+    from gateway.engine import Terms
     from gateway.engines.vllm.session import Session
 
 
 class TextGeneration:
     """A prompt's answer as text. See `gateway.engine.Generation`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a request is
         self,
         session: Session,
         prompt_ids: list[int],
         params: SamplingParams,
+        terms: Terms,
         loop: asyncio.AbstractEventLoop,
         *,
         stream: bool,
@@ -38,7 +40,7 @@ class TextGeneration:
         self._produced = 0
         self._begun = False
         self._run = Run(session, Submission(tokens_input(prompt_ids), params), self._take, stream=stream)
-        loop.call_soon_threadsafe(self._run.start)
+        loop.call_soon_threadsafe(self._run.start, terms)
 
     def next(self, timeout: float | None) -> Event:
         try:

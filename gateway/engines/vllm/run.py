@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
+    from gateway.engine import Terms
     from gateway.engines.vllm.session import Session
 
 # Ids between two reports of vLLM on one request: for a whole answer the first id and the end are enough.
@@ -57,8 +57,6 @@ class Run:
     Attributes:
         first_token_at: monotonic seconds at which the first id was here.
     """
-
-    _numbers = itertools.count(1)
 
     def __init__(
         self,
@@ -101,11 +99,11 @@ class Run:
         """Until it is over; at once where it never started."""
         await self._done.wait()
 
-    def start(self) -> None:
+    def start(self, terms: Terms) -> None:
         """Put it into the engine."""
         self._done.clear()
         self._session.runs.add(self)
-        self._spawn(self._add())
+        self._spawn(self._add(terms))
 
     def cancel(self) -> None:
         """Take it out of the engine; ends with `Cancelled` unless it ends by itself first."""
@@ -143,12 +141,14 @@ class Run:
             self._take(last)
             self._done.set()
 
-    async def _add(self) -> None:
+    async def _add(self, terms: Terms) -> None:
         given = self._submission
+        options = {**given.options, "priority": terms.priority}
+        prompt = given.prompt.copy()
+        if terms.cache_salt is not None:
+            prompt["cache_salt"] = terms.cache_salt
         try:
-            collector = await self._session.llm.add_request(
-                f"get-data-{next(self._numbers)}", given.prompt, given.params, **given.options
-            )
+            collector = await self._session.llm.add_request(terms.call, prompt, given.params, **options)
             # vLLM would wake a task of ours for each output. Instead its output handler calls here.
             collector.put = self._on_output
             self._request_id = collector.request_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import re
 from typing import TYPE_CHECKING
 
 from gateway.engine import Model
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gateway.engines.vllm.link import Attachment
     from gateway.engines.vllm.run import Run
 
-log = logging.getLogger("gateway.engine")
+# vLLM adds a suffix to the name of a request, and a number before it where it has several choices.
+_NAME = re.compile(r"(?:\d+_)?(?P<call>[0-9a-f]{32})-[0-9a-f]+")
 
 
 class Session:
@@ -56,8 +57,8 @@ class Session:
         self._defaults.pop("max_tokens", None)
 
     @classmethod
-    async def attach(cls, attachment: Attachment, names: Sequence[str]) -> Session:
-        """Take the slot, and abort what dead workers left behind. `names` are what requests may call the model."""
+    def attach(cls, attachment: Attachment, names: Sequence[str]) -> Session:
+        """Take the slot. `names` are what requests may call the model."""
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
 
         llm = AsyncLLM.from_vllm_config(
@@ -70,10 +71,7 @@ class Session:
             client_count=attachment.slots,
             client_index=attachment.slot,
         )
-        session = cls(attachment, llm, names)
-        for slot in attachment.orphans:
-            await session.abort_client(slot)
-        return session
+        return cls(attachment, llm, names)
 
     @property
     def broken(self) -> bool:
@@ -124,11 +122,19 @@ class Session:
             if (parent := parents.get(request_id)) is not None and not parent.child_requests:
                 del parents[request_id]
 
-    async def abort_client(self, slot: int) -> None:
-        """Abort whatever a dead worker has left in the engine."""
-        aborted = await self.llm.engine_core.call_utility_all_async("gateway_abort_client", slot)
-        if any(aborted):
-            log.warning("aborted what a dead worker left in the engine: %d requests", sum(map(len, aborted)))
+    async def abort_client(self, slot: int) -> dict[str, int]:
+        """Take what a dead worker has left out of the engine.
+
+        Returns:
+            How many ids its last requests had produced, by `Terms.call`; those that had ended are among them.
+        """
+        engines = await self.llm.engine_core.call_utility_all_async("gateway_abort_client", slot)
+        calls: dict[str, int] = {}
+        for request_id, produced in (pair for engine in engines for pair in engine.items()):
+            found = _NAME.fullmatch(request_id)
+            if found is not None:
+                calls[found["call"]] = calls.get(found["call"], 0) + produced
+        return calls
 
     async def load(self) -> tuple[int, int]:
         """How many requests the engine runs, and how many wait in it."""

@@ -1,0 +1,379 @@
+"""What a call may use: its product's limits, from its accepted key until its use is settled.
+
+`Admission.open` holds the limits that need no body, `admit` those that need the prompt's ids, `settle` writes what it
+came to. What is used and reserved is in the ledger; what may be reserved is decided here, by arithmetic in `decide`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.errors import GatewayError, InvalidRequestError, PermissionDeniedError, RateLimitedError
+from gateway.ledger import MINUTE, Call, End, Usage
+from gateway.periods import clock_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.engine import Model
+    from gateway.ledger import Account, Ledger
+    from gateway.products import Limits, Quota
+    from gateway.rates import CallRates
+    from gateway.subscriptions import Caller
+
+PATIENCE_SECONDS = 10.0
+"""How long a call waits for tokens that others have reserved and may give back."""
+
+# Others settle in this process, which is told at once, or in another one.
+_FIRST_PAUSES, _PAUSE = (0.02, 0.05, 0.1), 0.25
+
+
+class Window(NamedTuple):
+    """A limit as an answer's headers show it; `reset` in seconds, None where it never does."""
+
+    limit: int
+    remaining: int
+    reset: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one limit on tokens leaves.
+
+    Attributes:
+        limit: the most tokens in its window.
+        used: of those, by calls that have ended.
+        reserved: of those, by others that run.
+        refuse: makes the error for a call that does not fit.
+        reset: seconds until the window is empty; None for a lifetime.
+    """
+
+    limit: int
+    used: int
+    reserved: int
+    refuse: Callable[[int], GatewayError]
+    reset: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a call may use.
+
+    Attributes:
+        most: ids that each of its sequences may produce at most.
+        reserved: prompt and completions together.
+        waits: whether it would get more once other calls have ended.
+    """
+
+    most: int
+    reserved: int
+    waits: bool
+
+
+def decide(prompt_tokens: int, sequences: Sequence[int], allowances: Sequence[Allowance]) -> Grant:
+    """How much a call may reserve.
+
+    Args:
+        prompt_tokens: ids that it gives to the engine.
+        sequences: for each text that it asks for, the most ids that it may produce.
+        allowances: what each limit leaves.
+
+    Returns:
+        The largest grant that fits every limit now; `most` is 0 where none does.
+
+    Raises:
+        GatewayError: the limit's, where not one id for each sequence would fit, even if nothing else ran.
+    """
+    least = prompt_tokens + len(sequences)
+    wanted = prompt_tokens + sum(sequences)
+    for allowance in allowances:
+        if allowance.limit - allowance.used < least:
+            raise allowance.refuse(least)
+    free = min((one.limit - one.used - one.reserved for one in allowances), default=wanted)
+    if free >= wanted:
+        return Grant(max(sequences), wanted, waits=False)
+    most = _share(free - prompt_tokens, sequences)
+    holding = any(one.reserved and one.limit - one.used - one.reserved < wanted for one in allowances)
+    return Grant(most, prompt_tokens + sum(min(most, one) for one in sequences), waits=holding)
+
+
+def _share(tokens: int, sequences: Sequence[int]) -> int:
+    """The largest number that each sequence may produce so that all together keep within `tokens`."""
+    left, rest = max(0, tokens), sorted(sequences)
+    while rest and rest[0] * len(rest) <= left:
+        left -= rest.pop(0)
+    return left // len(rest) if rest else max(sequences)
+
+
+class Admissions:
+    """Makes the admissions of one process, and knows those that are not settled yet.
+
+    Args:
+        ledger: where they are written.
+        rates: the call rates.
+        patience: seconds that a call waits for tokens that others have reserved.
+        waiting_room: how many calls may wait at a time.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        rates: CallRates,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        waiting_room: int = 64,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ledger = ledger
+        self.rates = rates
+        self.patience = patience
+        self.monotonic = monotonic
+        self.waiting_room = threading.BoundedSemaphore(waiting_room)
+        self._settled = threading.Condition()
+        self._running: dict[str, Admission] = {}
+
+    def of(self, caller: Caller, operation: str, trace_id: str) -> Admission:
+        """The admission of a call that begins now."""
+        call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
+        return Admission(self, call, caller.product.limits)
+
+    def running(self, subscription_id: str) -> int:
+        """How many calls of a subscription run in this process."""
+        return sum(one.call.subscription_id == subscription_id for one in list(self._running.values()))
+
+    def note(self) -> None:
+        """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""
+        produced = {key: one.usage.completion_tokens for key, one in list(self._running.items())}
+        if produced:
+            self.ledger.note(produced)
+
+    def settle_all(self, status: int) -> None:
+        """The process ends: settle what is left."""
+        for one in list(self._running.values()):
+            one.settle(status)
+
+    def wait_for_settlement(self, seconds: float) -> None:
+        """Until a call of this process is settled, or for so long."""
+        with self._settled:
+            self._settled.wait(seconds)
+
+    def add(self, admission: Admission) -> None:
+        """It has a row that is open."""
+        self._running[admission.call.id] = admission
+
+    def remove(self, admission: Admission) -> None:
+        """It is settled: whoever waits for its tokens looks again."""
+        self._running.pop(admission.call.id, None)
+        with self._settled:
+            self._settled.notify_all()
+
+
+class Admission:
+    """One call, from its accepted key until its use is settled.
+
+    Attributes:
+        usage: what it has cost so far; kept up by the answer.
+        requests: what the limit on calls leaves, for the answer's headers; None without one.
+        tokens: the same for tokens.
+    """
+
+    def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
+        self.call = call
+        self.limits = limits
+        self.usage = Usage()
+        self.model: str | None = None
+        self.requests: Window | None = None
+        self.tokens: Window | None = None
+        self._all = admissions
+        self._started = admissions.monotonic()
+        self._begun = False  # its row is there
+        self._settled = False
+
+    def open(self) -> None:
+        """The limits that need no body: call rate, calls at a time, call quota.
+
+        Raises:
+            RateLimitedError: too many calls in a short time, or at a time.
+            PermissionDeniedError: the call quota of the period is used up.
+            UnavailableError: the ledger cannot be reached.
+        """
+        limits = self.limits
+        if limits.rate is not None:
+            try:
+                self.requests = Window(*self._all.rates.take(self.call.subscription_id, limits.rate))
+            except RateLimitedError as error:
+                self.requests = Window(limits.rate.calls, 0, error.retry_after or 0.0)
+                raise
+        if limits.max_concurrency is not None or limits.call_quota is not None:
+            with self._all.ledger.account(self.call) as account:
+                if limits.max_concurrency is not None:
+                    _check_concurrency(account, limits.max_concurrency)
+                if limits.call_quota is not None:
+                    self._count_call(account, limits.call_quota)
+                account.begin()
+            self._note_begun()
+
+    def admit(self, model: Model, prompt_tokens: int, sequences: Sequence[int]) -> int:
+        """The limits that need the prompt: largest answer, tokens a minute, token quota. Reserves what may be used.
+
+        Args:
+            model: what answers.
+            prompt_tokens: ids given to the engine.
+            sequences: for each text that is asked for, the most ids that it may produce.
+
+        Returns:
+            The most ids that each of them may produce.
+
+        Raises:
+            RateLimitedError: the tokens of the last minute, or all that is left is reserved by calls that run.
+            PermissionDeniedError: the token quota is used up, or does not pay for the prompt.
+            InvalidRequestError: the prompt is longer than the product ever allows.
+            UnavailableError: the ledger cannot be reached.
+        """
+        if self.limits.max_tokens is not None:
+            sequences = [min(one, self.limits.max_tokens) for one in sequences]
+        wanted = _Wanted(model.name, prompt_tokens, sequences)
+        grant = self._reserve(wanted, cut=False) or self._wait(wanted)
+        if not grant.most:
+            raise RateLimitedError(
+                "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
+                retry_after=1,
+            )
+        self.usage.prompt_tokens = prompt_tokens
+        return grant.most
+
+    def settle(self, status: int) -> None:
+        """Write what it came to, once; later calls change nothing. Never fails.
+
+        Args:
+            status: what the caller was told, as an HTTP status; 499 where it hung up.
+        """
+        if self._settled:
+            return
+        self._settled = True
+        duration = self._all.monotonic() - self._started
+        self._all.ledger.end(self.call, End(status, self.usage, self.model, duration), begun=self._begun)
+        self._all.remove(self)
+
+    def _count_call(self, account: Account, quota: Quota) -> None:
+        used, window = account.used("calls", quota)
+        left = window.seconds_left(account.now)
+        if self.requests is None:
+            self.requests = Window(quota.amount, max(0, quota.amount - used - 1), left)
+        if used >= quota.amount:
+            raise PermissionDeniedError(f"Out of call volume quota. {_replenished(left)}", retry_after=left)
+
+    def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
+        """One attempt; None where it should wait, and is not to be cut."""
+        with self._all.ledger.account(self.call) as account:
+            allowances = _allowances(account, self.limits)
+            grant = self._decide(wanted, allowances)
+            if grant.waits and not cut:
+                return None
+            if grant.most:
+                write = account.reserve if self._begun else account.begin
+                write(model=wanted.model, prompt_tokens=wanted.prompt_tokens, reserved=grant.reserved)
+        if grant.most:
+            self.model = wanted.model
+            self._note_begun()
+        return grant
+
+    def _wait(self, wanted: _Wanted) -> Grant:
+        """Until others have given back what they did not use; then take what is there."""
+        if self._all.waiting_room.acquire(blocking=False):
+            try:
+                give_up = self._all.monotonic() + self._all.patience
+                for pause in itertools.chain(_FIRST_PAUSES, itertools.repeat(_PAUSE)):
+                    if self._all.monotonic() >= give_up:
+                        break
+                    self._all.wait_for_settlement(pause)
+                    if (grant := self._reserve(wanted, cut=False)) is not None:
+                        return grant
+            finally:
+                self._all.waiting_room.release()
+        grant = self._reserve(wanted, cut=True)
+        assert grant is not None  # noqa: S101 - only one that is not cut can be None
+        return grant
+
+    def _decide(self, wanted: _Wanted, allowances: Sequence[Allowance]) -> Grant:
+        reserved = 0
+        try:
+            grant = decide(wanted.prompt_tokens, wanted.sequences, allowances)
+            reserved = grant.reserved
+        finally:
+            if allowances:
+                first = allowances[0]
+                left = first.limit - first.used - first.reserved - reserved
+                self.tokens = Window(first.limit, max(0, left), first.reset)
+        return grant
+
+    def _note_begun(self) -> None:
+        self._begun = True
+        self._all.add(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a call asks for."""
+
+    model: str
+    prompt_tokens: int
+    sequences: Sequence[int]
+
+
+def _check_concurrency(account: Account, most: int) -> None:
+    if account.running().calls >= most:
+        raise RateLimitedError(
+            f"Concurrency limit is exceeded: {most} at a time are allowed. Try again in 1 seconds.", retry_after=1
+        )
+
+
+def _allowances(account: Account, limits: Limits) -> list[Allowance]:
+    found = []
+    if limits.tokens_per_minute is not None:
+        found.append(_minute(account, limits.tokens_per_minute))
+    if limits.token_quota is not None:
+        found.append(_period(account, limits.token_quota))
+    return found
+
+
+def _minute(account: Account, limit: int) -> Allowance:
+    used = account.tokens_in_last_minute()
+
+    def refuse(least: int) -> GatewayError:
+        if least > limit:
+            return InvalidRequestError(
+                f"The prompt needs {least} tokens with the shortest answer, and your product allows {limit} a minute. "
+                "Shorten `prompt`.",
+                param="prompt",
+            )
+        seconds = max(1, math.ceil(account.seconds_until_free(used + least - limit)))
+        return RateLimitedError(f"Token limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds)
+
+    return Allowance(limit, used, account.running().reserved, refuse, MINUTE.total_seconds())
+
+
+def _period(account: Account, quota: Quota) -> Allowance:
+    used, window = account.used("tokens", quota)
+    left = window.seconds_left(account.now)
+
+    def refuse(least: int) -> GatewayError:
+        rest = max(0, quota.amount - used)
+        return PermissionDeniedError(
+            f"Token quota is exceeded. The call needs {least} tokens at least, {rest} are left. {_replenished(left)}",
+            retry_after=left,
+        )
+
+    return Allowance(quota.amount, used, account.running(window).reserved_in_window, refuse, left)
+
+
+def _replenished(seconds: float | None) -> str:
+    if seconds is None:
+        return "It is for the subscription's lifetime: ask the operator for more."
+    return f"Quota will be replenished in {clock_time(seconds)}."

@@ -1,0 +1,285 @@
+"""The usage ledger: a row for each call, what it reserves while it runs, what it cost. One transaction for each step.
+
+Decides nothing: `gateway.admission` says what may be reserved. Knows nothing of HTTP; a status is a number to it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+from gateway.errors import UnavailableError
+from gateway.periods import Period, Window, window
+from gateway.store import call_rows
+from gateway.subscriptions import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from gateway.products import Quota
+    from gateway.store import Store
+
+MINUTE = timedelta(seconds=60)
+LOST = "lost"
+"""The finish reason of a call whose process died."""
+
+_FAILED = 500  # HTTP's: from here on the gateway is at fault
+
+log = structlog.get_logger("gateway.ledger")
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a call cost, in real token ids: those given to the engine and those it produced.
+
+    Attributes:
+        cached_tokens: ids of the prompt that came from the prefix cache.
+        delivered_tokens: ids whose text the caller was given.
+        finish_reason: `stop` or `length`; None while it runs, and where it was broken off.
+        first_token_seconds: from admission to the first token.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    delivered_tokens: int = 0
+    finish_reason: str | None = None
+    first_token_seconds: float | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as the ledger names it.
+
+    Attributes:
+        id: 32 hex digits; the engine's request has it in its name.
+        trace_id: of the HTTP request; callers may use one for several calls.
+        key: which of the subscription's keys was used.
+    """
+
+    trace_id: str
+    subscription_id: str
+    key: str
+    product_id: str
+    operation: str
+    started_at: datetime
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a call ended.
+
+    Attributes:
+        status: the HTTP status that the caller was told; 499 for one that hung up (nginx's number).
+    """
+
+    status: int
+    usage: Usage
+    model: str | None
+    duration_seconds: float | None
+
+
+class Account:
+    """One subscription's ledger inside a transaction that nobody else changes it in."""
+
+    def __init__(self, connection: Connection, call: Call, now: datetime) -> None:
+        self.now = now
+        self._connection = connection
+        self._call = call
+        call_rows.lock(connection, call.subscription_id)
+
+    def used(self, kind: Literal["calls", "tokens"], quota: Quota) -> tuple[int, Window]:
+        """What the quota's window at the call's beginning has used, without what is reserved."""
+        found = window(quota.period, self._call.started_at)
+        sid = self._call.subscription_id
+        return call_rows.used(self._connection, sid, kind, quota.period.value, found), found
+
+    def running(self, within: Window | None = None) -> call_rows.Running:
+        """What other calls hold; `reserved_in_window` is of those that began within a window."""
+        within = within or window(Period.LIFETIME, self.now)
+        return call_rows.running(self._connection, self._call.subscription_id, within, but=self._call.id)
+
+    def tokens_in_last_minute(self) -> int:
+        """Of the calls that ended in it."""
+        return call_rows.tokens_ended_since(self._connection, self._call.subscription_id, self.now - MINUTE)
+
+    def seconds_until_free(self, tokens: int) -> float:
+        """Until so many of those have left the last minute."""
+        for ended_at, amount in call_rows.ended_since(self._connection, self._call.subscription_id, self.now - MINUTE):
+            tokens -= amount
+            if tokens <= 0:
+                return max(0.0, (ended_at + MINUTE - self.now).total_seconds())
+        return MINUTE.total_seconds()
+
+    def begin(self, *, model: str | None = None, prompt_tokens: int = 0, reserved: int = 0) -> None:
+        """Write the call's row, as one that runs."""
+        row = {**_row(self._call), "model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
+        call_rows.add(self._connection, row)
+        call_rows.use(self._connection, self._call.subscription_id, "calls", self._call.started_at, 1)
+
+    def reserve(self, *, model: str, prompt_tokens: int, reserved: int) -> None:
+        """The same for a row that is there already."""
+        values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
+        call_rows.change(self._connection, self._call.id, values)
+
+
+class Ledger:
+    """The ledger in a store, as one process writes it.
+
+    Args:
+        store: where it is.
+        clock: the moment, aware, in UTC.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
+        self.clock = clock
+        self._store = store
+        self._unwritten: dict[str, tuple[Call, End, bool]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def account(self, call: Call) -> Iterator[Account]:
+        """A transaction on the call's subscription. Raises UnavailableError."""
+        with self._store.writing() as connection:
+            yield Account(connection, call, self.clock())
+
+    def end(self, call: Call, end: End, *, begun: bool) -> None:
+        """Write how a call ended. Never fails: where the store is away, `write_late` does it.
+
+        Args:
+            call: which.
+            end: how.
+            begun: whether it has a row.
+        """
+        try:
+            self._write(call, end, begun=begun)
+        except UnavailableError as error:
+            log.warning("the end of a call is written later", trace_id=call.trace_id, detail=error.detail)
+            with self._lock:
+                self._unwritten[call.id] = (call, end, begun)
+
+    def write_late(self) -> int:
+        """Write what could not be written; how much is left. Raises UnavailableError."""
+        for call, end, begun in list(self._unwritten.values()):
+            self._write(call, end, begun=begun)
+            with self._lock:
+                del self._unwritten[call.id]
+        return len(self._unwritten)
+
+    def note(self, produced: Mapping[str, int]) -> None:
+        """Show that this process's calls live, and what they have produced so far. Raises UnavailableError."""
+        with self._store.writing() as connection:
+            call_rows.note(connection, produced)
+
+    def beats(self) -> dict[str, int]:
+        """The beat of every call that runs, in whatever process. Raises UnavailableError."""
+        with self._store.reading() as connection:
+            return call_rows.beats(connection)
+
+    def lose(self, produced: Mapping[str, int | None]) -> int:
+        """End calls whose process died; how many. Raises UnavailableError.
+
+        Args:
+            produced: how many tokens the engine had made of each; None for what was noted last.
+        """
+        with self._store.writing() as connection:
+            return sum(self._lose(connection, call, tokens) for call, tokens in produced.items())
+
+    def _write(self, call: Call, end: End, *, begun: bool) -> None:
+        values = _end_values(end, self.clock())
+        with self._store.writing() as connection:
+            if not begun:
+                call_rows.add(connection, {**_row(call), **values})
+                counted = 0 if _is_no_call(end) else 1
+                call_rows.use(connection, call.subscription_id, "calls", call.started_at, counted)
+            elif call_rows.end(connection, call.id, values):
+                if _is_no_call(end):
+                    call_rows.use(connection, call.subscription_id, "calls", call.started_at, -1)
+            else:
+                self._correct(connection, call, values, end.usage.total_tokens)
+                return
+            call_rows.use(connection, call.subscription_id, "tokens", call.started_at, end.usage.total_tokens)
+
+    def _correct(self, connection: Connection, call: Call, values: Mapping[str, object], total_tokens: int) -> None:
+        """The process was taken for dead, and the call ended with what was known of it: put that right."""
+        row = call_rows.find(connection, call.id)
+        if row is None or row.finish_reason != LOST:
+            return
+        call_rows.change(connection, call.id, values)
+        call_rows.use(connection, call.subscription_id, "tokens", call.started_at, total_tokens - _tokens(row))
+
+    def _lose(self, connection: Connection, call: str, produced: int | None) -> bool:
+        row = call_rows.find(connection, call)
+        if row is None or row.ended_at is not None:
+            return False
+        completion = row.completion_tokens if produced is None else produced
+        values = {
+            "ended_at": self.clock(),
+            "reserved": 0,
+            "completion_tokens": completion,
+            "status": _FAILED,
+            "finish_reason": LOST,
+        }
+        call_rows.change(connection, call, values)
+        call_rows.use(connection, row.subscription_id, "tokens", row.started_at, row.prompt_tokens + completion)
+        return True
+
+
+def _row(call: Call) -> dict[str, object]:
+    return {
+        "id": call.id,
+        "trace_id": call.trace_id,
+        "subscription_id": call.subscription_id,
+        "key_slot": call.key,
+        "product_id": call.product_id,
+        "operation": call.operation,
+        "beat": 0,
+        "started_at": call.started_at,
+        "day": f"{call.started_at:%Y-%m-%d}",
+        "reserved": 0,
+        "prompt_tokens": 0,
+        "cached_tokens": 0,
+        "completion_tokens": 0,
+        "delivered_tokens": 0,
+    }
+
+
+def _end_values(end: End, now: datetime) -> dict[str, object]:
+    usage = end.usage
+    return {
+        "model": end.model,
+        "ended_at": now,
+        "reserved": 0,
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "delivered_tokens": usage.delivered_tokens,
+        "status": end.status,
+        "finish_reason": usage.finish_reason,
+        "first_token_seconds": usage.first_token_seconds,
+        "duration_seconds": end.duration_seconds,
+    }
+
+
+def _is_no_call(end: End) -> bool:
+    """Whether the gateway failed it before anything was produced: then it counts against no quota of calls."""
+    return end.status >= _FAILED and end.usage.completion_tokens == 0
+
+
+def _tokens(row: Row[Any]) -> int:
+    return int(row.prompt_tokens + row.completion_tokens)

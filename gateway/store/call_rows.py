@@ -1,0 +1,163 @@
+"""The statements on the ledger: rows in an open transaction. `gateway.ledger` knows what they mean.
+
+Built once, since some of them run several times for each call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, bindparam, case, delete, func, insert, select, update
+
+from gateway.store.tables import calls, quota_use, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from gateway.periods import Window
+
+_SID, _SINCE = bindparam("sid"), bindparam("since")
+_RUNS = calls.c.ended_at.is_(None)
+_TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
+# A call that the gateway itself failed, before it had produced anything, is none.
+_COUNTS = case((and_(calls.c.status >= 500, calls.c.completion_tokens == 0), 0), else_=1)  # noqa: PLR2004 - HTTP's
+
+_IN_WINDOW = (
+    calls.c.started_at >= _SINCE,
+    (bindparam("until").is_(None)) | (calls.c.started_at < bindparam("until")),
+)
+_LOCK = select(subscriptions.c.id).where(subscriptions.c.id == _SID).with_for_update(key_share=True)
+_RUNNING = select(
+    func.count(),
+    func.coalesce(func.sum(calls.c.reserved), 0),
+    func.coalesce(func.sum(case((and_(*_IN_WINDOW), calls.c.reserved), else_=0)), 0),
+).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+_ENDED = (
+    select(calls.c.ended_at, _TOKENS.label("tokens"))
+    .where(calls.c.subscription_id == _SID, calls.c.ended_at > _SINCE)
+    .order_by(calls.c.ended_at)
+)
+_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(
+    calls.c.subscription_id == _SID, calls.c.ended_at > _SINCE
+)
+_SUMS = {
+    # A running call counts as a call from its beginning, and with its tokens at its end.
+    "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(calls.c.subscription_id == _SID, *_IN_WINDOW),
+    "tokens": select(func.coalesce(func.sum(_TOKENS), 0)).where(
+        calls.c.subscription_id == _SID, *_IN_WINDOW, calls.c.ended_at.is_not(None)
+    ),
+}
+_USED = select(quota_use.c.used).where(
+    quota_use.c.subscription_id == _SID,
+    quota_use.c.kind == bindparam("kind"),
+    quota_use.c.period == bindparam("period_name"),
+    quota_use.c.starts_at == _SINCE,
+)
+_USE = (
+    update(quota_use)
+    .where(
+        quota_use.c.subscription_id == _SID,
+        quota_use.c.kind == bindparam("of"),
+        quota_use.c.starts_at <= bindparam("moment"),
+        (quota_use.c.ends_at.is_(None)) | (quota_use.c.ends_at > bindparam("moment")),
+    )
+    .values(used=quota_use.c.used + bindparam("amount"))
+)
+_ADD = insert(calls)
+_CHANGE = update(calls).where(calls.c.id == bindparam("call"))
+_NOTE = _CHANGE.where(_RUNS).values(completion_tokens=bindparam("produced"), beat=calls.c.beat + 1)
+_BEATS = select(calls.c.id, calls.c.beat).where(_RUNS)
+_FIND = select(calls).where(calls.c.id == bindparam("call"))
+
+
+class Running(NamedTuple):
+    """What runs of a subscription's: calls, tokens reserved for them, and of those the tokens in a window."""
+
+    calls: int
+    reserved: int
+    reserved_in_window: int
+
+
+def lock(connection: Connection, sid: str) -> None:
+    """Keep other transactions that do so off this subscription's rows until this one ends."""
+    if connection.dialect.name != "sqlite":  # which has one writer at a time anyway
+        connection.execute(_LOCK, {"sid": sid})
+
+
+def running(connection: Connection, sid: str, window: Window, *, but: str) -> Running:
+    """What runs, apart from the call `but`."""
+    row = connection.execute(_RUNNING, {"sid": sid, "since": window.start, "until": window.end, "but": but}).one()
+    return Running(*map(int, row))
+
+
+def tokens_ended_since(connection: Connection, sid: str, since: datetime) -> int:
+    """Tokens of the calls that ended after a moment."""
+    return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since}).scalar_one())
+
+
+def ended_since(connection: Connection, sid: str, since: datetime) -> Sequence[tuple[datetime, int]]:
+    """When the calls since a moment ended, the first first, and their tokens."""
+    return [(row.ended_at, int(row.tokens)) for row in connection.execute(_ENDED, {"sid": sid, "since": since})]
+
+
+def used(connection: Connection, sid: str, kind: str, period: str, window: Window) -> int:
+    """What a window has used of `calls` or `tokens`; summed from the ledger the first time."""
+    start, end = window
+    found = connection.execute(
+        _USED, {"sid": sid, "kind": kind, "period_name": period, "since": start}
+    ).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    total = int(connection.execute(_SUMS[kind], {"sid": sid, "since": start, "until": end}).scalar_one())
+    names = ("subscription_id", "kind", "period", "starts_at", "ends_at", "used")
+    connection.execute(insert(quota_use), dict(zip(names, (sid, kind, period, start, end, total), strict=True)))
+    return total
+
+
+def use(connection: Connection, sid: str, kind: str, moment: datetime, amount: int) -> None:
+    """Add to every window that is kept and that the moment is in; `amount` may be negative."""
+    connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
+
+
+def forget_use(connection: Connection, sids: Collection[str]) -> None:
+    """Have the windows of these subscriptions summed anew."""
+    connection.execute(delete(quota_use).where(quota_use.c.subscription_id.in_(sids)))
+
+
+def add(connection: Connection, values: Mapping[str, object]) -> None:
+    """A new call."""
+    connection.execute(_ADD, dict(values))
+
+
+def change(connection: Connection, call: str, values: Mapping[str, object]) -> None:
+    """New values for some columns of a call."""
+    connection.execute(_CHANGE.values({name: bindparam(f"new_{name}") for name in values}), _renamed(call, values))
+
+
+def end(connection: Connection, call: str, values: Mapping[str, object]) -> bool:
+    """The same for one that runs, to end it; False where it has ended already."""
+    statement = _CHANGE.where(_RUNS).values({name: bindparam(f"new_{name}") for name in values})
+    return connection.execute(statement, _renamed(call, values)).rowcount == 1
+
+
+def find(connection: Connection, call: str) -> Row[Any] | None:
+    """A call's row."""
+    return connection.execute(_FIND, {"call": call}).one_or_none()
+
+
+def note(connection: Connection, produced: Mapping[str, int]) -> None:
+    """How many tokens running calls have produced so far, by their ids; their beat goes on."""
+    if produced:
+        connection.execute(_NOTE, [{"call": call, "produced": tokens} for call, tokens in produced.items()])
+
+
+def beats(connection: Connection) -> dict[str, int]:
+    """The beat of every call that runs, by its id."""
+    return {str(call): int(beat) for call, beat in connection.execute(_BEATS)}
+
+
+def _renamed(call: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {"call": call, **{f"new_{name}": value for name, value in values.items()}}

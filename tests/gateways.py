@@ -1,0 +1,47 @@
+"""Gateways as tests put them together: a real ledger, and whatever engine."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gateway.admission import PATIENCE_SECONDS, Admissions
+from gateway.engine import Terms
+from gateway.keys import KeyHasher
+from gateway.ledger import Ledger
+from gateway.rates import CallRates, MemoryWindows
+from gateway.service import Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.engine import Engine
+    from gateway.store import Store
+
+PEPPER = b"a pepper that only the tests know"
+
+
+def utc_now() -> datetime:
+    """The moment."""
+    return datetime.now(UTC)
+
+
+def make_gateway(  # noqa: PLR0913 - each has a default
+    engine: Engine,
+    store: Store,
+    *,
+    timeout: float = 600.0,
+    monotonic: Callable[[], float] = time.monotonic,
+    clock: Callable[[], datetime] = utc_now,
+    patience: float = PATIENCE_SECONDS,
+) -> Gateway:
+    """A gateway whose limits are real."""
+    admissions = Admissions(Ledger(store, clock), CallRates(MemoryWindows()), patience=patience, monotonic=monotonic)
+    return Gateway(engine, admissions, KeyHasher(PEPPER).cache_salt, timeout, monotonic)
+
+
+def some_terms() -> Terms:
+    """Terms of a call that is in no ledger."""
+    return Terms(secrets.token_hex(16))

@@ -1,0 +1,272 @@
+"""Every limit of a product, on a real ledger."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.errors import InvalidRequestError, PermissionDeniedError, RateLimitedError, UnavailableError
+from gateway.periods import Period
+from gateway.products import Limits, Quota, Rate
+from gateway.store import call_rows, connect_store
+from tests.limits.conftest import MODEL, Book, make_book, tokens
+from tests.server import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.store import Store
+    from tests.store.conftest import Clock
+
+DAILY = Quota(100, Period.DAY)
+ALL = Limits(
+    call_quota=Quota(100, Period.DAY), tokens_per_minute=1000, token_quota=Quota(1000, Period.MONTH), max_concurrency=5
+)
+
+
+@pytest.mark.parametrize("limits", [Limits(), ALL])
+def test_a_call_reserves_while_it_runs_and_costs_what_it_used(book: Book, limits: Limits) -> None:
+    admission = book.admitted(limits, prompt=10, most=50)
+    assert book.held() == (1, 60)
+    book.finish(admission, 7)
+    assert book.held() == (0, 0)
+    assert book.used(Quota(1000, Period.MONTH)) == 17
+
+
+def test_a_call_is_settled_once(book: Book) -> None:
+    admission = book.admitted(tokens(100))
+    book.finish(admission, 7)
+    book.finish(admission, 9, status=500)
+    assert book.used(DAILY) == 17
+
+
+def test_a_token_quota_is_spent_to_its_last_token(book: Book) -> None:
+    first = book.call(tokens(100))
+    first.open()
+    assert first.admit(MODEL, 10, [500]) == 90
+    book.finish(first, 80)
+    second = book.call(tokens(100))
+    assert second.admit(MODEL, 9, [500]) == 1
+    book.finish(second, 1)
+    with pytest.raises(
+        PermissionDeniedError, match=r"^Token quota is exceeded\. .* 0 are left\. Quota will be"
+    ) as error:
+        book.call(tokens(100)).admit(MODEL, 1, [1])
+    assert error.value.retry_after == 12 * 3600
+    book.clock.advance(hours=12)
+    assert book.call(tokens(100)).admit(MODEL, 1, [500]) == 99
+
+
+def test_a_lifetime_is_never_replenished(book: Book) -> None:
+    book.finish(book.admitted(tokens(20, Period.LIFETIME)), 10)
+    book.clock.advance(days=4000)
+    with pytest.raises(PermissionDeniedError, match="lifetime") as error:
+        book.call(tokens(20, Period.LIFETIME)).admit(MODEL, 1, [1])
+    assert error.value.retry_after is None
+
+
+def test_several_sequences_share_what_is_left(book: Book) -> None:
+    assert book.call(tokens(100)).admit(MODEL, 10, [50, 50, 50]) == 30
+    assert book.held() == (1, 100)
+
+
+def test_the_products_largest_answer_cuts(book: Book) -> None:
+    assert book.call(Limits(max_tokens=5)).admit(MODEL, 10, [50]) == 5
+
+
+def test_tokens_of_the_last_minute_are_counted_wherever_a_minute_begins(book: Book) -> None:
+    limits = Limits(tokens_per_minute=100)
+    book.finish(book.admitted(limits, 10, 90), 90)
+    book.clock.advance(seconds=59)
+    with pytest.raises(RateLimitedError, match=r"^Token limit is exceeded\. Try again in 1 seconds\.$") as error:
+        book.call(limits).admit(MODEL, 10, [5])
+    assert error.value.retry_after == 1
+    book.clock.advance(seconds=1)
+    assert book.call(limits).admit(MODEL, 10, [500]) == 90
+
+
+def test_a_prompt_that_no_minute_can_take_is_the_requests_fault(book: Book) -> None:
+    with pytest.raises(InvalidRequestError, match="101 tokens"):
+        book.call(Limits(tokens_per_minute=100)).admit(MODEL, 100, [5])
+
+
+def test_calls_at_a_time_are_those_that_run(book: Book) -> None:
+    limits = Limits(max_concurrency=2)
+    first, _ = book.admitted(limits), book.admitted(limits)
+    with pytest.raises(RateLimitedError, match="Concurrency limit is exceeded") as error:
+        book.call(limits).open()
+    assert error.value.retry_after == 1
+    book.finish(first, 1)
+    book.call(limits).open()
+
+
+def test_a_call_quota_counts_calls_whatever_came_of_them(book: Book) -> None:
+    limits = Limits(call_quota=Quota(2, Period.HOUR))
+    book.finish(book.admitted(limits), 1)
+    refused = book.call(limits)
+    refused.open()
+    refused.settle(400)
+    with pytest.raises(
+        PermissionDeniedError, match=r"^Out of call volume quota\. Quota will be replenished in 01:00:00\.$"
+    ) as error:
+        book.call(limits).open()
+    assert error.value.retry_after == 3600
+
+
+def test_a_call_that_the_gateway_failed_is_not_counted(book: Book) -> None:
+    limits = Limits(call_quota=Quota(1, Period.HOUR))
+    for _ in range(3):
+        failed = book.call(limits)
+        failed.open()
+        failed.settle(503)
+    book.call(limits).open()
+
+
+def test_a_call_rate_is_taken_before_anything_else(book: Book) -> None:
+    limits = Limits(rate=Rate(1, 60), call_quota=Quota(5, Period.DAY))
+    first = book.call(limits)
+    first.open()
+    assert first.requests is not None
+    assert first.requests[:2] == (1, 0)
+    second = book.call(limits)
+    with pytest.raises(RateLimitedError, match=r"^Rate limit is exceeded"):
+        second.open()
+    assert second.requests is not None
+    assert second.requests[:2] == (1, 0)
+    second.settle(429)
+    assert book.held()[0] == 1
+
+
+def test_headers_show_the_first_limit_of_each_kind(book: Book) -> None:
+    admission = book.admitted(ALL, 10, 50)
+    assert admission.requests == (100, 99, 12 * 3600)
+    assert admission.tokens == (1000, 940, 60.0)
+
+
+def test_a_new_quota_knows_what_was_used_before_it(book: Book) -> None:
+    book.finish(book.admitted(Limits()), 7)
+    assert book.call(tokens(100)).admit(MODEL, 10, [500]) == 73
+
+
+def test_a_clock_that_is_set_back_and_forth_leaves_each_window_as_it_was(book: Book) -> None:
+    limits = tokens(100, Period.HOUR)
+    book.finish(book.admitted(limits), 40)
+    book.clock.advance(hours=1)
+    assert book.call(limits).admit(MODEL, 10, [500]) == 90
+    book.clock.advance(hours=-1)
+    assert book.call(limits).admit(MODEL, 10, [500]) == 40
+
+
+def test_a_call_belongs_to_the_window_that_it_began_in(book: Book) -> None:
+    limits = tokens(100, Period.HOUR)
+    running = book.admitted(limits, 10, 90)
+    book.clock.advance(hours=1)
+    assert book.call(limits).admit(MODEL, 10, [500]) == 90
+    book.finish(running, 90)
+    assert book.used(Quota(100, Period.HOUR)) == 0
+
+
+def test_what_others_hold_is_waited_for_and_then_used(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    holder = patient.admitted(tokens(100), 10, 90)
+    granted: list[int] = []
+    thread = threading.Thread(
+        daemon=True, target=lambda: granted.append(patient.call(tokens(100)).admit(MODEL, 10, [60]))
+    )
+    thread.start()
+    patient.finish(holder, 20)
+    thread.join(10)
+    assert granted == [60]
+
+
+def test_who_cannot_wait_takes_what_is_free_or_comes_back(book: Book) -> None:
+    book.admitted(tokens(100), 10, 60)
+    assert book.call(tokens(100)).admit(MODEL, 10, [60]) == 20
+    with pytest.raises(RateLimitedError, match="reserved by calls that run") as error:
+        book.call(tokens(100)).admit(MODEL, 10, [60])
+    assert error.value.retry_after == 1
+
+
+def test_patience_ends(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=3)
+    patient.admitted(tokens(100), 10, 60)
+    patient.monotonic.step = 1.0
+    assert patient.call(tokens(100)).admit(MODEL, 10, [60]) == 20
+
+
+def test_without_a_ledger_nobody_is_let_in(tmp_path: Path, clock: Clock) -> None:
+    away = make_book(connect_store(f"sqlite:///{tmp_path / 'none' / 'g.sqlite3'}", patience=0.01), clock)
+    with pytest.raises(UnavailableError):
+        away.call(ALL).open()
+    with pytest.raises(UnavailableError):
+        away.call(Limits()).admit(MODEL, 1, [1])
+
+
+def test_an_end_that_cannot_be_written_is_written_later(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    admission = book.admitted(tokens(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(book.store), "writing", lambda _self: (_ for _ in ()).throw(UnavailableError("away")))
+        book.finish(admission, 7)
+    assert book.held() == (1, 60)
+    assert book.admissions.ledger.write_late() == 0
+    assert book.held() == (0, 0)
+    assert book.used(DAILY) == 17
+
+
+def test_a_row_says_all_of_a_call(book: Book) -> None:
+    admission = book.admitted(tokens(100))
+    book.clock.advance(seconds=2)
+    book.monotonic.now += 1.5
+    admission.usage.cached_tokens, admission.usage.delivered_tokens = 8, 6
+    admission.usage.finish_reason, admission.usage.first_token_seconds = "stop", 0.25
+    book.finish(admission, 7)
+    with book.store.reading() as connection:
+        row = call_rows.find(connection, admission.call.id)
+    assert row is not None
+    found = row._asdict()
+    assert found.pop("id") == admission.call.id
+    assert found == {
+        "trace_id": "0" * 32,
+        "subscription_id": "acme",
+        "key_slot": "primary",
+        "product_id": "p",
+        "operation": "Get Data",
+        "model": "m",
+        "started_at": book.clock() - timedelta(seconds=2),
+        "day": "2030-01-01",
+        "ended_at": book.clock(),
+        "beat": 0,
+        "reserved": 0,
+        "prompt_tokens": 10,
+        "cached_tokens": 8,
+        "completion_tokens": 7,
+        "delivered_tokens": 6,
+        "status": 200,
+        "finish_reason": "stop",
+        "first_token_seconds": 0.25,
+        "duration_seconds": 1.5,
+    }
+
+
+def test_waiting_calls_do_not_take_all_the_room(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    patient.admissions.waiting_room = threading.BoundedSemaphore(1)
+    holder = patient.admitted(tokens(100), 10, 80)
+    granted: list[int] = []
+    thread = threading.Thread(
+        daemon=True, target=lambda: granted.append(patient.call(tokens(100)).admit(MODEL, 5, [60]))
+    )
+    thread.start()
+    wait_for(lambda: not patient.admissions.waiting_room.acquire(blocking=False) or _give_back(patient), "the waiter")
+    assert patient.call(tokens(100)).admit(MODEL, 5, [60]) == 5
+    patient.finish(holder, 0)
+    thread.join(10)
+    assert granted == [60]
+
+
+def _give_back(book: Book) -> bool:
+    book.admissions.waiting_room.release()
+    return False
