@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +107,7 @@ class RedisServer:
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", "."]
         self._process = _start([*_DIES_WITH_US, str(program), *options], self.folder)
         self.port = port
-        with redis.Redis(port=port, socket_timeout=1) as client:
+        with redis.Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
 
             def answers() -> bool:
                 with suppress(redis.RedisError):

@@ -78,6 +78,14 @@ class KeyColumns(TypedColumns):
     digest: Named[bytes] = Column(LargeBinary(32))
 
 
+class CallRateColumns(TypedColumns):
+    """Calls in the windows of call rates, by subscription, numbered without a gap; `at` in microseconds since 1970."""
+
+    key: Named[str] = Column(String(ID_LENGTH), primary_key=True)
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    at: Named[int] = Column(BigInteger, index=True)
+
+
 products = Table(
     "products",
     metadata,
@@ -94,3 +102,4 @@ keys = Table(
     UniqueConstraint("digest"),
     CheckConstraint("slot IN ('primary', 'secondary')", name="slot"),
 )
+call_rates = Table("call_rates", metadata, CallRateColumns)
