@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help install install-dev serve test check bench demo-model lock format clean
+.PHONY: help install install-dev test-services serve test check bench demo-model lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,10 +13,13 @@ install:
 install-dev:
 	@deploy/install.sh dev
 
+test-services:
+	@deploy/test-services.sh
+
 serve: install ## install what is missing and start the gateway
 	@exec $(BIN)/gunicorn -c deploy/gunicorn.conf.py wsgi:app
 
-test: install-dev ## install what is missing and run the tests
+test: install-dev test-services ## install what is missing and run the tests
 	@exec $(BIN)/python -m pytest
 
 check: install-dev ## what CI runs: lint, types, import directions, tests

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, jsonify, request
-from marshmallow import fields
 from marshmallow.validate import OneOf
 
 from app import usage
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from flask import Response
 
-    from gateway.admission import Window
     from gateway.subscriptions import Caller
 
 blueprint = Blueprint("me", __name__, url_prefix="/me")

@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -30,6 +31,10 @@ _HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII
 _LONGEST = 7 * 86_400.0
 _SHORTEST_PEPPER = 32
 _SHORTEST_ADMIN_TOKEN = 16
+_REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
+_REDIS_FORMS = (
+    "should be redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], the same with rediss for TLS, or unix:///PATH"
+)
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
 
 
@@ -87,6 +92,27 @@ def _admin_token(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    # Nothing of it is repeated: it may hold a password.
+    try:
+        parts = urlsplit(value)
+        port_is_one = parts.port != 0
+        (parts.hostname or "").encode("idna")  # as the connection will do it
+        options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))}
+    except ValueError:
+        raise ValueError(_REDIS_FORMS) from None
+    database = parts.path.strip("/")
+    over_tcp = bool(parts.hostname) and port_is_one and (not database or database.isdecimal())
+    is_good = {
+        "redis": over_tcp and not options,
+        "rediss": over_tcp and options <= _REDIS_TLS,
+        "unix": bool(database) and not parts.hostname and options <= {"db"},
+    }
+    if not is_good.get(parts.scheme) or parts.fragment or not value.isprintable() or " " in value:
+        raise ValueError(_REDIS_FORMS)
+    return value
+
+
 class Settings(BaseSettings):
     """The operator's choices, read once at the start of a process by `load_settings`."""
 
@@ -124,6 +150,12 @@ class Settings(BaseSettings):
         validation_alias="GATEWAY_DATABASE_URL",
         repr=False,  # it may hold a password
         description="SQLAlchemy URL of the key store; without it SQLite in ./var",
+    )
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None,
+        repr=False,  # it may hold a password
+        validation_alias="GATEWAY_REDIS_URL",
+        description="Redis that shares call rates between workers and hosts",
     )
     key_pepper: Annotated[str, AfterValidator(_pepper)] | None = Field(
         None,

@@ -15,6 +15,9 @@ from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher, load_pepper
 from gateway.ledger import Ledger
 from gateway.products import Products
+from gateway.rates import CallRates, MemoryWindows
+from gateway.rates.shared import RedisWindows, SharedWindows
+from gateway.rates.stored import StoredWindows
 from gateway.service import Gateway
 from gateway.settings import ROOT, SettingsError
 from gateway.store import Store, StoreError, connect_store, open_store
@@ -72,6 +75,22 @@ def build_key_store(settings: Settings) -> KeyStore:
         raise SettingsError([f"GATEWAY_KEY_PEPPER is not set, and its file does not do: {error}"]) from error
     hasher = KeyHasher(pepper)
     return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store))
+
+
+def build_call_rates(settings: Settings, store: Store) -> CallRates:
+    """Where calls are counted: in Redis if there is one, in the store for several workers, else in this process.
+
+    Connects to nobody: a Redis that is down does not keep a worker from starting.
+
+    Raises:
+        SettingsError: Redis's URL is at fault.
+    """
+    if settings.redis_url:
+        try:
+            return CallRates(SharedWindows(RedisWindows(settings.redis_url)))
+        except ValueError as error:
+            raise SettingsError([f"GATEWAY_REDIS_URL: {error}"]) from error
+    return CallRates(StoredWindows(store) if settings.workers > 1 else MemoryWindows())
 
 
 def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:

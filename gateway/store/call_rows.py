@@ -5,6 +5,7 @@ Built once, since some of them run several times for each call.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, delete, func, insert, select, update
@@ -13,13 +14,13 @@ from gateway.store.tables import calls, quota_use, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
     from gateway.periods import Window
 
 _SID, _SINCE = bindparam("sid"), bindparam("since")
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _RUNS = calls.c.ended_at.is_(None)
 _TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
 # A call that the gateway itself failed, before it had produced anything, is none.
@@ -27,7 +28,7 @@ _COUNTS = case((and_(calls.c.status >= 500, calls.c.completion_tokens == 0), 0),
 
 _IN_WINDOW = (
     calls.c.started_at >= _SINCE,
-    (bindparam("until").is_(None)) | (calls.c.started_at < bindparam("until")),
+    calls.c.started_at < bindparam("until"),
 )
 _LOCK = select(subscriptions.c.id).where(subscriptions.c.id == _SID).with_for_update(key_share=True)
 _RUNNING = select(
@@ -89,7 +90,9 @@ def lock(connection: Connection, sid: str) -> None:
 
 def running(connection: Connection, sid: str, window: Window, *, but: str) -> Running:
     """What runs, apart from the call `but`."""
-    row = connection.execute(_RUNNING, {"sid": sid, "since": window.start, "until": window.end, "but": but}).one()
+    row = connection.execute(
+        _RUNNING, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
+    ).one()
     return Running(*map(int, row))
 
 
@@ -111,7 +114,7 @@ def used(connection: Connection, sid: str, kind: str, period: str, window: Windo
     ).scalar_one_or_none()
     if found is not None:
         return int(found)
-    total = int(connection.execute(_SUMS[kind], {"sid": sid, "since": start, "until": end}).scalar_one())
+    total = int(connection.execute(_SUMS[kind], {"sid": sid, "since": start, "until": end or _NEVER}).scalar_one())
     names = ("subscription_id", "kind", "period", "starts_at", "ends_at", "used")
     connection.execute(insert(quota_use), dict(zip(names, (sid, kind, period, start, end, total), strict=True)))
     return total

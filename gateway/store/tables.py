@@ -121,6 +121,14 @@ class QuotaUseColumns(TypedColumns):
     used: Named[int] = Column(BigInteger)
 
 
+class CallRateColumns(TypedColumns):
+    """Calls in the windows of call rates, by subscription, numbered without a gap; `at` in microseconds since 1970."""
+
+    key: Named[str] = Column(String(ID_LENGTH), primary_key=True)
+    number: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    at: Named[int] = Column(BigInteger, index=True)
+
+
 products = Table(
     "products",
     metadata,
@@ -150,3 +158,4 @@ quota_use = Table(
     CheckConstraint("kind IN ('calls', 'tokens')", name="kind"),
     CheckConstraint("used >= 0", name="used"),
 )
+call_rates = Table("call_rates", metadata, CallRateColumns)

@@ -42,6 +42,8 @@ def sums(
     """Calls that have ended, summed by some dimensions, in their order.
 
     Args:
+        connection: in a transaction.
+        by: of `DIMENSIONS`.
         equal: only those of this value, by dimension.
         since: only those that began then or later.
         until: only those that began before.

@@ -1,14 +1,12 @@
-"""A store in a new SQLite file, or, where a test database is given, also in an emptied PostgreSQL."""
+"""A store on each database that it runs on: a new SQLite file, an emptied PostgreSQL."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from gateway.keys import KeyHasher
 from gateway.products import Products
@@ -18,9 +16,6 @@ from gateway.subscriptions import Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-POSTGRESQL = os.environ.get("TEST_POSTGRESQL_URL")
-"""A database that the tests may empty; without it they run on SQLite only."""
 
 PEPPER = b"a pepper that only the tests know"
 
@@ -40,16 +35,12 @@ class Clock:
         self.now += timedelta(**delta)
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRESQL else [])])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database is."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'var' / 'gateway.sqlite3'}"
-    engine = create_engine(str(POSTGRESQL))
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
-    return str(POSTGRESQL)
+    return str(request.getfixturevalue("postgresql_url"))
 
 
 @pytest.fixture

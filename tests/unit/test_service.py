@@ -10,8 +10,8 @@ import pytest
 from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
-from gateway.products import ALL_PRODUCTS
 from gateway.ledger import Usage
+from gateway.products import ALL_PRODUCTS
 from gateway.service import Answer, GenerateRequest, Stopwatch
 from gateway.store import Store, open_store
 from gateway.subscriptions import Caller

@@ -48,6 +48,7 @@ def test_without_variables_everything_has_its_default(load: Load) -> None:
     assert settings.database_url == f"sqlite:///{ROOT}/var/gateway.sqlite3"
     assert settings.uses_default_database
     assert (settings.key_pepper, settings.dev_key, settings.admin_token, settings.runtime_dir) == (None,) * 4
+    assert settings.redis_url is None
     assert (settings.workers, settings.threads) == (1, 256)
     assert settings.max_body_bytes == 1_048_576
     assert (settings.request_timeout, settings.drain_timeout, settings.read_timeout) == (600.0, 60.0, 30.0)
@@ -74,6 +75,15 @@ GOOD = [
     ("GATEWAY_ENGINE_ARGS", "--a=1 --b 'c d'", "engine_args", ["--a=1", "--b", "c d"]),
     ("GATEWAY_DATABASE_URL", "postgresql+psycopg://u:p@h/d", "database_url", "postgresql+psycopg://u:p@h/d"),
     ("GATEWAY_DATABASE_URL", "sqlite:///x", "uses_default_database", False),
+    *[
+        ("GATEWAY_REDIS_URL", url, "redis_url", url)
+        for url in (
+            "redis://localhost",
+            "redis://:p%40ss@[::1]:6379/15",
+            "rediss://user:password@redis.example:6380/0?ssl_ca_certs=/etc/ca.pem&ssl_cert_reqs=required",
+            "unix:///run/redis.sock?db=1",
+        )
+    ],
     ("GATEWAY_KEY_PEPPER", "p" * 32, "key_pepper", "p" * 32),
     ("GATEWAY_DEV_KEY", HEX, "dev_key", HEX),
     ("GATEWAY_ADMIN_TOKEN", "t" * 16, "admin_token", "t" * 16),
@@ -93,6 +103,26 @@ BAD = {
     "GATEWAY_BIND": ["8000", ":8000", "localhost", "localhost:65536", "localhost:", "a b:80", "http://h:80", "unix:"],
     "GATEWAY_MODEL": ["/no/such/folder", "./nope", "../nope", "~nobody-here/x", "a/b/c", "a b/c", "gpt2", "x" * 5000],
     "GATEWAY_ENGINE_ARGS": ["--a 'b", '"'],
+    "GATEWAY_REDIS_URL": [
+        "localhost:6379",
+        "http://localhost",
+        "redis:///0",
+        "redis://:password@/0",
+        "redis://localhost:port",
+        "redis://localhost:65536",
+        "redis://localhost:0",
+        "redis://localhost/first",
+        "redis://localhost/0/1",
+        "redis://localhost?socket_timeout=60",
+        "redis://local host",
+        "redis://redis..example",
+        "redis://[::1",
+        "redis://localhost#0",
+        "rediss://localhost?nonesuch=1",
+        "rediss://localhost?nonesuch",
+        "unix://?db=1",
+        "unix://run/redis.sock",
+    ],
     "GATEWAY_KEY_PEPPER": ["p" * 31],
     "GATEWAY_DEV_KEY": [HEX[:-1], HEX + "0", HEX.upper(), "g" * 32, f"{HEX}\n"],
     "GATEWAY_ADMIN_TOKEN": ["t" * 15, "with a space in it", "t" * 16 + "\n", "é" * 16],
@@ -157,6 +187,7 @@ def test_no_secret_is_in_the_text_of_the_settings(load: Load) -> None:
         "GATEWAY_DEV_KEY": HEX,
         "GATEWAY_ADMIN_TOKEN": "admin-token-" * 2,
         "GATEWAY_DATABASE_URL": "postgresql+psycopg://user:password@host/name",
+        "GATEWAY_REDIS_URL": "redis://user:password@host/0",
     }
     settings = load(**secrets)
     assert not any(secret in f"{settings!r} {settings}" for secret in secrets.values())

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The databases that the tests start for themselves: PostgreSQL 15 (or later) and Redis, from the system's packages.
+#   deploy/test-services.sh             installs what is missing, where it may; else says what to type
+#   deploy/test-services.sh --missing   prints the packages that are missing
+set -euo pipefail
+
+missing=()
+command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql-15)
+command -v redis-server >/dev/null || missing+=(redis-server)
+
+if [ "${1:-}" = --missing ]; then
+  echo "${missing[*]}"
+  exit
+fi
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "The tests of the databases will fail until this is done: sudo apt-get install ${missing[*]}" >&2
+  exit 0
+fi
+
+# Debian starts what it installs, unless this file says no. The tests start servers of their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\nexit 101\n' >$policy
+  chmod +x $policy
+  trap 'rm -f $policy' EXIT
+fi
+echo "installing ${missing[*]} …" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,137 @@
+"""Windows in a Redis, which all workers of all hosts share; while it is away, those of this process instead."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from limits.storage import RedisStorage
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from gateway.rates.windows import SKEW, MemoryWindows, Taken
+
+PATIENCE = 0.08
+"""Seconds to wait for Redis to connect or to answer. A call asks it twice, and is not to lose more than 0.2 s."""
+
+RETRY_SECONDS = 1.0
+"""Seconds between two looks at a Redis that is away."""
+
+_PREFIX = "get-data-gateway:call-rate"
+# A window opens a little later than `limits` says: it rounds times to 0.1 ms, and waits for the moment to be over.
+_ROUNDING = 0.0002
+
+log = structlog.get_logger("gateway.rates")
+
+
+class RedisWindows:
+    """Windows in a Redis, by the moving window of `limits`.
+
+    Args:
+        url: from `Settings.redis_url`.
+        patience: seconds to wait for Redis at each step.
+
+    Raises:
+        ValueError: the URL names what the client does not have. Nobody is connected to yet.
+    """
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self._pool = ConnectionPool.from_url(
+            url,
+            socket_connect_timeout=patience,
+            socket_timeout=patience,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # else each new connection asks twice more, only to say what the client is called
+        )
+        try:
+            self._pool.make_connection()
+        except (RedisError, TypeError, ValueError, OSError) as error:
+            raise ValueError(f"the URL does not do ({type(error).__name__})") from None
+        self._storage = RedisStorage("redis://", connection_pool=self._pool, key_prefix=_PREFIX)
+
+    def take(self, key: str, calls: int, seconds: int) -> Taken:
+        """As `Windows.take`. Raises RedisError."""
+        granted = self._storage.acquire_entry(key, calls, seconds)
+        oldest, used, now = self._look(key, calls, seconds)
+        clock_went_back = oldest > now + SKEW
+        if clock_went_back:
+            self._storage.clear(key)
+        if clock_went_back or (not granted and used < calls):  # or a call has left since it was refused
+            granted = self._storage.acquire_entry(key, calls, seconds)
+            oldest, used, now = self._look(key, calls, seconds)
+        return Taken(granted, used, oldest + seconds - now + _ROUNDING)
+
+    def check(self) -> None:
+        """Raises RedisError unless Redis counts calls: one that answers may still be full or read-only."""
+        self._storage.acquire_entry("check", 1, 1)
+
+    def close(self) -> None:
+        """Gives the connections back. Using it again opens new ones."""
+        self._pool.disconnect()
+
+    def _look(self, key: str, calls: int, seconds: int) -> tuple[float, int, float]:
+        oldest, used = self._storage.get_moving_window(key, calls, seconds)
+        return oldest, used, time.time()
+
+
+class SharedWindows:
+    """`RedisWindows`, or the windows of this process while Redis is away.
+
+    The first call that meets a Redis that is away loses up to two times its patience; those after it none, since
+    a thread looks for Redis until it is back. This process's windows count along, so that they are not empty then.
+
+    Args:
+        redis: where to count.
+        retry_seconds: between two looks at a Redis that is away.
+    """
+
+    def __init__(self, redis: RedisWindows, *, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._redis = redis
+        self._here = MemoryWindows()
+        self._retry_seconds = retry_seconds
+        self._lock = threading.Lock()
+        self._away = False
+        self._outages = 0
+        self._closed = threading.Event()
+
+    def take(self, key: str, calls: int, seconds: int) -> Taken:
+        """As `Windows.take`; over all processes while Redis is there, else over this one."""
+        outages = self._outages
+        if not self._away:
+            try:
+                taken = self._redis.take(key, calls, seconds)
+            except RedisError as error:
+                self._lost(error, outages)
+            else:
+                if taken.granted:
+                    self._here.take(key, calls, seconds)
+                return taken
+        return self._here.take(key, calls, seconds)
+
+    def close(self) -> None:
+        """Stops looking for Redis and gives its connections back. Not to be used any more."""
+        self._closed.set()
+        self._redis.close()
+
+    def _lost(self, error: RedisError, outages: int) -> None:
+        with self._lock:
+            if outages != self._outages:
+                return  # this call has waited since before the outage that somebody else has told of
+            self._outages += 1
+            self._away = True
+        # The class only: the text names the host.
+        log.warning("redis away, call rates are counted in each process", error=type(error).__name__)
+        threading.Thread(target=self._look_for_it, name="call-rates-redis", daemon=True).start()
+
+    def _look_for_it(self) -> None:
+        while not self._closed.wait(self._retry_seconds):
+            try:
+                self._redis.check()
+            except RedisError:
+                continue
+            self._away = False
+            log.info("redis back, call rates are shared again")
+            return

@@ -1,0 +1,1 @@
+"""Call rates, wherever they are counted."""
