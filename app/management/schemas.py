@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +9,12 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load
 from marshmallow.validate import OneOf, Range
 
 from app.schemas import Integer, Text
-from gateway.products import LARGEST, LONGEST_RENEWAL, Period, Quota, Rate
+from gateway.products import LARGEST, LONGEST_RENEWAL, Period, Quota, Rate, is_id
 from gateway.subscriptions import State
 
 _COUNT = Range(1, LARGEST)
 _LARGEST_PRIORITY = 2**31 - 1
-_PRODUCT_SCOPE = re.compile(r"/products/([^/]+)")
+_PRODUCT_SCOPE = "/products/"
 _ALL_PRODUCTS_SCOPE = "/apis"
 
 
@@ -41,22 +40,22 @@ class Scope(fields.Field["str | None"]):
     """`/products/{pid}`, or `/apis` for all products. Loads to the product's id, or None for all."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": "should be /products/{product id}, or /apis for all products",
+        "invalid": "should be /products/ and the id of a product, or /apis for all products",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         del attr, data, kwargs
         if value == _ALL_PRODUCTS_SCOPE:
             return None
-        found = _PRODUCT_SCOPE.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
+        product = value.removeprefix(_PRODUCT_SCOPE) if isinstance(value, str) else ""
+        if product == value or not is_id(product):
             raise self.make_error("invalid")
-        return found[1]
+        return product
 
 
 def scope(product: str | None) -> str:
     """What `Scope` loads, for answers."""
-    return _ALL_PRODUCTS_SCOPE if product is None else f"/products/{product}"
+    return _ALL_PRODUCTS_SCOPE if product is None else _PRODUCT_SCOPE + product
 
 
 class _Envelope(Schema):
