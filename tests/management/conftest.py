@@ -62,13 +62,13 @@ class Admin:
         """A PUT of these properties."""
         return self.send("PUT", path, body_of(**properties))
 
-    def patch(self, path: str, etag: str = "*", **properties: object) -> Reply:
-        """A PATCH of these properties on what has the ETag."""
-        return self.send("PATCH", path, body_of(**properties), {"If-Match": etag})
+    def patch(self, path: str, if_match: str = "*", /, **properties: object) -> Reply:
+        """A PATCH of these properties."""
+        return self.send("PATCH", path, body_of(**properties), {"If-Match": if_match})
 
-    def delete(self, path: str, etag: str = "*") -> Reply:
-        """A DELETE of what has the ETag."""
-        return self.send("DELETE", path, headers={"If-Match": etag})
+    def delete(self, path: str, if_match: str = "*") -> Reply:
+        """A DELETE."""
+        return self.send("DELETE", path, headers={"If-Match": if_match})
 
     def subscribe(self, path: str = ACME, **properties: object) -> dict[str, Any]:
         """The properties of a new active subscription, with its keys."""

@@ -11,6 +11,8 @@ from tests.management.conftest import ACME, GOLD, Admin, body_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.http.conftest import Reply
+
 STARTER = "/management/products/starter"
 NO_LIMITS = {
     "rate": None,
@@ -75,14 +77,17 @@ def test_a_second_put_replaces_all_limits(admin: Admin) -> None:
 
 @pytest.mark.parametrize("name", ALL_LIMITS)
 def test_a_patch_sets_one_limit_or_lifts_it_with_null(admin: Admin, name: str) -> None:
+    def patch(limits: dict[str, Any]) -> Reply:
+        return admin.send("PATCH", GOLD, {"properties": limits}, {"If-Match": "*"})
+
     admin.put(GOLD, displayName="Gold")
-    assert admin.patch(GOLD, **{name: ALL_LIMITS[name]}).json["properties"] == {
+    assert patch({name: ALL_LIMITS[name]}).json["properties"] == {
         **NO_LIMITS,
         "displayName": "Gold",
         name: ALL_LIMITS[name],
     }
-    admin.patch(GOLD, **{other: limit for other, limit in ALL_LIMITS.items() if other != name})
-    lifted = admin.patch(GOLD, **{name: None})
+    patch({other: limit for other, limit in ALL_LIMITS.items() if other != name})
+    lifted = patch({name: None})
     assert lifted.json["properties"] == {"displayName": "Gold", **ALL_LIMITS, name: None}
     assert admin.get(GOLD).json == lifted.json
 
