@@ -52,7 +52,9 @@ def resource(document: Mapping[str, object], revision: int, status: int = HTTPSt
 
 def no_content() -> Response:
     """The answer to a DELETE."""
-    return Response(status=HTTPStatus.NO_CONTENT)
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]  # Flask's is for pages, and there is no content
+    return response
 
 
 @contextmanager
