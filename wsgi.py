@@ -20,4 +20,5 @@ with faults_end_the_process():
 app = create_app(
     Services(build_gateway(settings, key_store), key_store.subscriptions, key_store.products),
     max_body_bytes=settings.max_body_bytes,
+    admin_token=settings.admin_token,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, getdata, openai, ops, telemetry
+from app import cli, errors, getdata, management, openai, ops, telemetry
 from app.contract import TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths
@@ -16,16 +16,17 @@ from app.services import EXTENSION
 if TYPE_CHECKING:
     from app.services import Services
 
-_EXPOSED_HEADERS = [TRACE_HEADER, "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
+_EXPOSED_HEADERS = [TRACE_HEADER, "ETag", "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
 _PREFLIGHT_SECONDS = 600
 
 
-def create_app(services: Services, *, max_body_bytes: int) -> Flask:
+def create_app(services: Services, *, max_body_bytes: int, admin_token: str | None = None) -> Flask:
     """The gateway as a WSGI application.
 
     Args:
         services: what the views call.
         max_body_bytes: largest request body; a larger one is answered with 413.
+        admin_token: what management asks for; without one there is no management.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -38,6 +39,8 @@ def create_app(services: Services, *, max_body_bytes: int) -> Flask:
     app.register_blueprint(getdata.blueprint)
     app.register_blueprint(openai.blueprint)
     app.register_blueprint(ops.blueprint)
+    if admin_token is not None:
+        app.register_blueprint(management.make_blueprint(admin_token))
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.
     CORS(app, send_wildcard=True, expose_headers=_EXPOSED_HEADERS, max_age=_PREFLIGHT_SECONDS)

@@ -17,6 +17,7 @@ KEY_HEADER = "Ocp-Apim-Subscription-Key"
 KEY_PARAMETER = "subscription-key"
 # How APIM describes its scheme in a 401.
 CHALLENGE = f'AzureApiManagementKey realm="get-data",name="{KEY_HEADER}",type="header"'
+ADMIN_CHALLENGE = "Bearer"
 
 
 def require_caller() -> Caller:
@@ -35,10 +36,11 @@ def _key() -> str | None:
     """APIM's header; else OpenAI's two on the paths of OpenAI's API; else APIM's query parameter."""
     key = request.headers.get(KEY_HEADER)
     if key is None and is_openai(request.path):
-        key = _bearer() or request.headers.get("api-key")
+        key = bearer() or request.headers.get("api-key")
     return request.args.get(KEY_PARAMETER) if key is None else key
 
 
-def _bearer() -> str | None:
+def bearer() -> str | None:
+    """The token of `Authorization: Bearer`; None where there is none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

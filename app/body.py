@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 _UTF8 = {"utf-8", "utf8"}
 
+_EXAMPLE = '{"prompt": "Tell me about llama2"}'
+
 # Deeper than any JSON Schema in use. What is behind this recurses, in C as well, and must not run out of stack.
 _MOST_NESTED = 64
 
 
-def json_object() -> dict[str, Any]:
+def json_object(example: str = _EXAMPLE) -> dict[str, Any]:
     """The JSON object in the current request's body.
+
+    Args:
+        example: a body that would do, for who sends something else.
 
     Raises:
         InvalidRequestError: no body, a truncated one, or one that is not a JSON object as RFC 8259 has it.
@@ -30,9 +35,9 @@ def json_object() -> dict[str, Any]:
     """
     raw = _read()
     if not raw:
-        raise InvalidRequestError('The body is empty. Send a JSON object such as {"prompt": "Tell me about llama2"}.')
+        raise InvalidRequestError(f"The body is empty. Send a JSON object such as {example}.")
     _check_media_type()
-    return parse_object(raw)
+    return parse_object(raw, example)
 
 
 def _read() -> bytes:
@@ -50,7 +55,7 @@ def _read() -> bytes:
     return raw
 
 
-def parse_object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes, example: str = _EXAMPLE) -> dict[str, Any]:
     """One JSON object from bytes. Duplicate keys, NaN, Infinity, a byte-order mark and lone surrogates are refused.
 
     Raises:
@@ -73,7 +78,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     except ValueError:  # a number of thousands of digits
         raise InvalidRequestError("The body has a number that is too long.") from None
     if not isinstance(found, dict):
-        raise InvalidRequestError("The body is JSON, but not an object. Send an object with the field `prompt`.")
+        raise InvalidRequestError(f"The body is JSON, but not an object. Send an object such as {example}.")
     _check_depth(found)
     _check_surrogates(text, found)
     return found

@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from app.auth import CHALLENGE
+from app.auth import ADMIN_CHALLENGE, CHALLENGE
 from app.contract import OpenAIError, error_body, is_openai
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway import errors
@@ -21,6 +21,7 @@ STATUS: dict[type[errors.GatewayError], int] = {
     errors.PermissionDeniedError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
+    errors.PreconditionFailedError: 412,
     errors.RateLimitedError: 429,
     errors.InternalError: 500,
     errors.UnavailableError: 503,
@@ -89,7 +90,8 @@ def answer(error: errors.GatewayError) -> Response:
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, errors.AuthenticationError):
-        response.headers["WWW-Authenticate"] = CHALLENGE
+        admin = isinstance(error, errors.AdminTokenError)
+        response.headers["WWW-Authenticate"] = ADMIN_CHALLENGE if admin else CHALLENGE
     return response
 
 

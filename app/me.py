@@ -10,7 +10,7 @@ from marshmallow.validate import OneOf
 from app import usage
 from app.auth import require_caller
 from app.body import json_object
-from app.cli.limits import document as limits_document
+from app.documents import limits_document, moment
 from app.schemas import StrictSchema, Text, load_fields
 from app.services import services
 

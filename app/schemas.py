@@ -181,12 +181,17 @@ def load(schema: Schema, body: dict[str, Any]) -> GenerateRequest:
     Raises:
         InvalidRequestError: the first field at fault, named.
     """
+    request: GenerateRequest = checked(schema, body)
+    return request
+
+
+def checked(schema: Schema, body: dict[str, Any]) -> Any:
+    """What a schema makes of a body. Raises InvalidRequestError as `load`."""
     try:
-        request: GenerateRequest = schema.load(body)
+        return schema.load(body)
     except ValidationError as error:
         path, text = _first_fault(error.messages)
         raise InvalidRequestError(_explain(schema, path, text), param=".".join(path)) from None
-    return request
 
 
 def _first_fault(messages: Any) -> tuple[list[str], str]:
@@ -214,7 +219,8 @@ def _explain(schema: Schema, path: list[str], text: str) -> str:
 def _known(schema: Schema, outer: list[str]) -> list[str]:
     """The names of the fields of a schema, or of the one that is nested in it under `outer`."""
     for name in outer:
-        schema = cast("fields.Nested", schema.fields[name]).schema
+        found = next(field for key, field in schema.fields.items() if (field.data_key or key) == name)
+        schema = cast("fields.Nested", found).schema
     return [field.data_key or name for name, field in schema.fields.items()]
 
 
@@ -224,6 +230,7 @@ _MARSHMALLOW_WORDS = {
     "Field may not be null.": "should not be null: leave it out for the default",
     "Not a valid mapping type.": "should be an object",
     "Invalid input type.": "should be an object",
+    "Not a valid list.": "should be a list",
 }
 
 

@@ -61,6 +61,13 @@ class InvalidKeyError(AuthenticationError):
         )
 
 
+class AdminTokenError(AuthenticationError):
+    """Management was asked for without the operator's token, or with another; the caller does not learn which."""
+
+    def __init__(self) -> None:
+        super().__init__("Access denied. Send the admin token in the header Authorization, as: Bearer <admin token>.")
+
+
 class PermissionDeniedError(GatewayError):
     """The caller is known and may not do this: a model outside its product, a quota used up."""
 
@@ -71,6 +78,10 @@ class NotFoundError(GatewayError):
 
 class ConflictError(GatewayError):
     """The request does not fit the state that the thing is in."""
+
+
+class PreconditionFailedError(GatewayError):
+    """The thing has changed since the caller read it, or is there or not against the caller's condition."""
 
 
 class RateLimitedError(GatewayError):

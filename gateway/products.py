@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import ConflictError, InvalidRequestError, NotFoundError
 from gateway.periods import Period
+from gateway.revisions import require, unconditionally
 from gateway.store import ConstraintError, product_rows
 from gateway.store.tables import ID_LENGTH, NAME_LENGTH
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from gateway.revisions import Condition
     from gateway.store import Store
 
 LARGEST = 2**53 - 1
@@ -91,11 +93,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A named set of limits."""
+    """A named set of limits. Two are equal whatever their revisions, which count changes."""
 
     id: str
     name: str
     limits: Limits
+    revision: int = field(default=0, compare=False)
 
 
 class Saved(NamedTuple):
@@ -103,6 +106,13 @@ class Saved(NamedTuple):
 
     product: Product
     created: bool
+
+
+class ProductPage(NamedTuple):
+    """A part of the list of products, and how many there are in all."""
+
+    items: Sequence[Product]
+    total: int
 
 
 ALL_PRODUCTS = Product("*", "All products", Limits())
@@ -120,15 +130,25 @@ class Products:
         with self._store.reading() as connection:
             return [product_from(row) for row in product_rows.find_all(connection)]
 
+    def page(self, top: int, skip: int) -> ProductPage:
+        """At most `top` products, by id, after the first `skip` of them. Raises UnavailableError."""
+        with self._store.reading() as connection:
+            items = [product_from(row) for row in product_rows.find_page(connection, top, skip)]
+            return ProductPage(items, product_rows.count(connection))
+
     def get(self, pid: str) -> Product:
         """One product. Raises NotFoundError, which names those that there are, and UnavailableError."""
         with self._store.reading() as connection:
-            row = product_rows.find(connection, pid)
-            if row is None:
-                raise NotFoundError(unknown_product(connection, pid))
-            return product_from(row)
+            return product_from(_existing(connection, pid))
 
-    def set(self, pid: str, change: Callable[[Limits], Limits], *, name: str | None = None) -> Saved:
+    def set(
+        self,
+        pid: str,
+        change: Callable[[Limits], Limits],
+        *,
+        name: str | None = None,
+        condition: Condition = unconditionally,
+    ) -> Saved:
         """Creates a product or changes the one that is there.
 
         Args:
@@ -136,31 +156,98 @@ class Products:
             change: from the limits that the product has (none, where it is new) to those that it shall have.
                 Runs inside the transaction, perhaps twice, so that two changes at once are both kept.
             name: for display; without it the name stays, and a new product is called by its id.
+            condition: what must hold for the product as it is now.
 
         Raises:
             InvalidRequestError: the id, the name or a limit is at fault.
+            PreconditionFailedError: the condition does not hold.
             UnavailableError: the store cannot be reached.
         """
         check_id(pid, "product")
         name = None if name is None else checked_name(name)
         for _ in range(2):
             try:
-                return self._set(pid, change, name)
+                with self._store.writing() as connection:
+                    row = product_rows.find(connection, pid, lock=True)
+                    return _save(connection, pid, row, name, change, condition)
             except ConstraintError:
                 continue  # made by somebody else between our look and our write: now it is a change
         raise ConflictError(f"Product '{pid}' is being changed by somebody else. Try again.")
 
-    def _set(self, pid: str, change: Callable[[Limits], Limits], name: str | None) -> Saved:
+    def change(
+        self,
+        pid: str,
+        change: Callable[[Limits], Limits],
+        *,
+        name: str | None = None,
+        condition: Condition = unconditionally,
+    ) -> Product:
+        """As `set`, but of a product that is there; raises NotFoundError where it is not."""
+        name = None if name is None else checked_name(name)
         with self._store.writing() as connection:
-            row = product_rows.find(connection, pid, lock=True)
-            before = product_from(row) if row is not None else Product(pid, pid, Limits())
-            after = Product(pid, name if name is not None else before.name, change(before.limits))
-            values = {"name": after.name, **_limit_columns(after.limits)}
-            if row is None:
-                product_rows.add(connection, {"id": pid, **values})
-            else:
-                product_rows.change(connection, pid, values)
-        return Saved(after, created=row is None)
+            row = _existing(connection, pid, lock=True)
+            return _save(connection, pid, row, name, change, condition).product
+
+    def delete(self, pid: str, *, with_subscriptions: bool, condition: Condition = unconditionally) -> None:
+        """Takes a product away.
+
+        Args:
+            pid: its id.
+            with_subscriptions: take the subscriptions for it away too, whose keys are then void at once.
+            condition: what must hold for the product as it is now.
+
+        Raises:
+            NotFoundError: there is no such product.
+            PreconditionFailedError: the condition does not hold.
+            InvalidRequestError: there are subscriptions for it, which were to stay.
+            UnavailableError: the store cannot be reached.
+        """
+        try:
+            with self._store.writing() as connection:
+                require(condition, product_from(_existing(connection, pid, lock=True)).revision, f"product '{pid}'")
+                if with_subscriptions:
+                    product_rows.remove_subscriptions(connection, pid)
+                elif product_rows.is_subscribed(connection, pid):
+                    raise _subscribed(pid)
+                product_rows.remove(connection, pid)
+        except ConstraintError:  # somebody has subscribed between our look and our write
+            raise _subscribed(pid) from None
+
+
+def _save(  # noqa: PLR0913, PLR0917 - what is saved, where and when
+    connection: Connection,
+    pid: str,
+    row: Row[Any] | None,
+    name: str | None,
+    change: Callable[[Limits], Limits],
+    condition: Condition,
+) -> Saved:
+    before = product_from(row) if row is not None else None
+    require(condition, before.revision if before else None, f"product '{pid}'")
+    limits = change(before.limits if before else Limits())
+    name = name or (before.name if before else pid)
+    values = {"name": name, **_limit_columns(limits)}
+    if row is None:
+        revision = product_rows.add(connection, {"id": pid, **values})
+    else:
+        revision = product_rows.change(connection, pid, values)
+    return Saved(Product(pid, name, limits, revision), created=row is None)
+
+
+def _existing(connection: Connection, pid: str, *, lock: bool = False) -> Row[Any]:
+    # What cannot be an id is not looked for: PostgreSQL does not take every character.
+    row = product_rows.find(connection, pid, lock=lock) if is_id(pid) else None
+    if row is None:
+        raise NotFoundError(unknown_product(connection, pid))
+    return row
+
+
+def _subscribed(pid: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"Product '{pid}' has subscriptions. Delete them or move them to another product first, "
+        "or send deleteSubscriptions=true to have them deleted with it.",
+        param="deleteSubscriptions",
+    )
 
 
 def product_from(row: Row[Any]) -> Product:
@@ -176,17 +263,22 @@ def product_from(row: Row[Any]) -> Product:
         models=None if row.products_models is None else tuple(row.products_models),
         priority=row.products_priority,
     )
-    return Product(row.products_id, row.products_name, limits)
+    return Product(row.products_id, row.products_name, limits, row.products_revision)
 
 
 def unknown_product(connection: Connection, pid: str) -> str:
     """The message for a product that does not exist: it lists those that do."""
-    return f"There is no product {pid!r}. The products are: {', '.join(product_rows.ids(connection))}."
+    return f"There is no product {pid[:ID_LENGTH]!r}. The products are: {', '.join(product_rows.ids(connection))}."
+
+
+def is_id(value: str) -> bool:
+    """Whether `value` can be the id of a product or a subscription, and so a path segment."""
+    return len(value) <= ID_LENGTH and _ID.fullmatch(value) is not None
 
 
 def check_id(value: str, what: str) -> None:
-    """Raises InvalidRequestError unless `value` can be a path segment and the id of a `what`."""
-    if len(value) > ID_LENGTH or _ID.fullmatch(value) is None:
+    """Raises InvalidRequestError unless `value` can be the id of a `what`."""
+    if not is_id(value):
         raise InvalidRequestError(
             f"The id of a {what} should be 1 to {ID_LENGTH} letters, digits, '.', '_' or '-', "
             "and begin with a letter or digit.",

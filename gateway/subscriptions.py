@@ -13,19 +13,22 @@ import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, MissingKeyError, NotFoundError
 from gateway.keys import is_well_formed, new_key
-from gateway.products import ALL_PRODUCTS, Product, check_id, checked_name, product_from, unknown_product
+from gateway.products import ALL_PRODUCTS, Product, check_id, checked_name, is_id, product_from, unknown_product
+from gateway.revisions import require, unconditionally
 from gateway.store import ConstraintError, product_rows, subscription_rows
+from gateway.store.tables import ID_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Connection, Row
 
     from gateway.keys import KeyHasher
+    from gateway.revisions import Condition
     from gateway.store import Store
 
 DEV = "dev"
@@ -76,6 +79,7 @@ class Subscription:
         starts_at: from when it may call; None until it is first activated.
         expires_at: from when it may no longer call.
         ended_at: when it was cancelled or rejected, or expired.
+        revision: counts its changes; two are equal whatever their revisions.
     """
 
     id: str
@@ -86,6 +90,37 @@ class Subscription:
     starts_at: datetime | None
     expires_at: datetime | None
     ended_at: datetime | None
+    revision: int = field(default=0, compare=False)
+
+
+class SubscriptionPage(NamedTuple):
+    """A part of the list of subscriptions, and how many there are in all."""
+
+    items: Sequence[Subscription]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an operator may say of a subscription.
+
+    Attributes:
+        name: for display, 1 to 100 characters.
+        product: its id; None is the scope of all products.
+        state: None leaves it as it is, and makes a new one `submitted`.
+        starts_at: from when it may call; None is no bound.
+        expires_at: from when it may no longer call; None is no bound.
+        primary_key: 32 lower-case hex digits; None leaves the one that it has, and makes a new one random.
+        secondary_key: the same.
+    """
+
+    name: str
+    product: str | None
+    state: State | None = None
+    starts_at: datetime | None = None
+    expires_at: datetime | None = None
+    primary_key: str | None = field(default=None, repr=False)
+    secondary_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +192,18 @@ class Subscriptions:
         now = self._clock()
         return [_subscription(row, now) for row in rows]
 
+    def page(self, top: int, skip: int) -> SubscriptionPage:
+        """At most `top` subscriptions, the oldest first, after the first `skip` of them."""
+        with self._store.reading() as connection:
+            rows = subscription_rows.find_page(connection, top, skip)
+            total = subscription_rows.count(connection)
+        now = self._clock()
+        return SubscriptionPage([_subscription(row, now) for row in rows], total)
+
     def get(self, sid: str) -> Subscription:
         """One subscription. Raises NotFoundError."""
         with self._store.reading() as connection:
-            row = subscription_rows.find(connection, sid)
-        if row is None:
-            raise _unknown(sid)
+            row = _existing(connection, sid)
         return _subscription(row, self._clock())
 
     def create(  # noqa: PLR0913 - the fields of a subscription, all but two with a default
@@ -207,8 +248,7 @@ class Subscriptions:
         }
         _check_dates(starts_at, expires_at)
         primary, secondary = _checked_key(primary_key, "primary"), _checked_key(secondary_key, "secondary")
-        if primary == secondary:
-            raise InvalidRequestError("The two keys of a subscription should differ.", param="secondaryKey")
+        _check_differ(primary, secondary)
         for candidate in [sid] if sid is not None else _ids_for(name):
             row = {"id": candidate, **values}
             try:
@@ -242,7 +282,76 @@ class Subscriptions:
                 self._explain_dev(wanted)
             else:
                 return wanted if made and key is None else None
-        raise ConflictError(f"Subscription '{DEV}' cannot be made: is there a product '{DEV_PRODUCT}'?")
+        raise ConflictError(f"Subscription '{DEV}' cannot be made: the product '{DEV_PRODUCT}' comes and goes.")
+
+    def put(
+        self, sid: str, make: Callable[[Subscription | None], Details], condition: Condition = unconditionally
+    ) -> Issued | Subscription:
+        """Creates a subscription under an id, or changes the one that is there.
+
+        Args:
+            sid: its id.
+            make: from the subscription as it is (None, where it is new) to what it shall be. Runs inside the
+                transaction where there is one to be changed.
+            condition: what must hold for the subscription as it is now.
+
+        Returns:
+            A new one with its keys, which are shown this once; else what the old one has become.
+
+        Raises:
+            InvalidRequestError: the id or a detail is at fault, or there is no such product.
+            PreconditionFailedError: the condition does not hold.
+            ConflictError: `TRANSITIONS` has no way to the state, a key is in use, or somebody else made it just now.
+        """
+        check_id(sid, "subscription")
+        with self._store.reading() as connection:
+            is_new = subscription_rows.find(connection, sid) is None
+        if not is_new:
+            return self.change(sid, make, condition)
+        require(condition, None, f"subscription '{sid}'")
+        wanted = make(None)
+        _check_future(wanted.expires_at, None, self._clock())
+        return self.create(
+            wanted.name,
+            wanted.product,
+            sid=sid,
+            state=State.SUBMITTED if wanted.state is None else wanted.state,
+            primary_key=wanted.primary_key,
+            secondary_key=wanted.secondary_key,
+            starts_at=wanted.starts_at,
+            expires_at=wanted.expires_at,
+        )
+
+    def change(
+        self, sid: str, make: Callable[[Subscription], Details], condition: Condition = unconditionally
+    ) -> Subscription:
+        """Changes a subscription; arguments and errors as `put`, and NotFoundError where there is none."""
+        now, wanted = self._clock(), None
+        try:
+            with self._store.writing() as connection:
+                row = _existing(connection, sid, lock=True)
+                before = _subscription(row, now)
+                require(condition, before.revision, f"subscription '{sid}'")
+                wanted = make(before)
+                subscription_rows.change(connection, sid, _changes(row, wanted, now))
+                for slot, digest in self._given_digests(wanted).items():
+                    subscription_rows.replace_key(connection, sid, slot, digest)
+                return _subscription(_existing(connection, sid), now)
+        except ConstraintError:
+            if wanted is not None:
+                self._explain(wanted.product, *filter(None, (wanted.primary_key, wanted.secondary_key)))
+            raise ConflictError(f"Subscription '{sid}' is being changed by somebody else. Try again.") from None
+
+    def delete(self, sid: str, condition: Condition = unconditionally) -> None:
+        """Takes a subscription away; its keys are void at once.
+
+        Raises:
+            NotFoundError: there is no such subscription.
+            PreconditionFailedError: the condition does not hold.
+        """
+        with self._store.writing() as connection:
+            require(condition, _existing(connection, sid, lock=True).revision, f"subscription '{sid}'")
+            subscription_rows.remove(connection, sid)
 
     def set_state(self, sid: str, state: State) -> Subscription:
         """Moves a subscription to another state.
@@ -253,17 +362,9 @@ class Subscriptions:
         """
         now = self._clock()
         with self._store.writing() as connection:
-            row = subscription_rows.find(connection, sid, lock=True)
-            if row is None:
-                raise _unknown(sid)
-            current = _state(row, now)
-            if current is not state:
-                _check_transition(row, current, state, now)
-                changes = {
-                    "state": state.value,
-                    "starts_at": row.starts_at or (now if state is State.ACTIVE else None),
-                    "ended_at": now if state in _ENDED else None,
-                }
+            before = _subscription(_existing(connection, sid, lock=True), now)
+            if before.state is not state:
+                changes = _state_changes(before, state, before.starts_at, before.expires_at, now)
                 subscription_rows.change(connection, sid, changes)
         return self.get(sid)
 
@@ -288,8 +389,7 @@ class Subscriptions:
         """
         _check_dates(starts_at, expires_at)
         with self._store.writing() as connection:
-            if subscription_rows.find(connection, sid, lock=True) is None:
-                raise _unknown(sid)
+            _existing(connection, sid, lock=True)
             subscription_rows.change(connection, sid, {"starts_at": starts_at, "expires_at": expires_at})
         return self.get(sid)
 
@@ -307,12 +407,20 @@ class Subscriptions:
             raise InvalidRequestError("The key should be 'primary' or 'secondary'.", param="key")
         key = new_key()
         with self._store.writing() as connection:
-            if not subscription_rows.replace_key(connection, sid, slot, self._hasher.digest(key)):
-                raise _unknown(sid)
+            # First the subscription, then its keys: in the order in which every change locks them.
+            _existing(connection, sid, lock=True)
+            subscription_rows.change(connection, sid, {})
+            subscription_rows.replace_key(connection, sid, slot, self._hasher.digest(key))
         return key
 
     def _digests(self, primary: str, secondary: str) -> dict[str, bytes]:
         return {"primary": self._hasher.digest(primary), "secondary": self._hasher.digest(secondary)}
+
+    def _given_digests(self, wanted: Details) -> dict[str, bytes]:
+        keys: dict[KeySlot, str | None] = {"primary": wanted.primary_key, "secondary": wanted.secondary_key}
+        given = {slot: _checked_key(key, slot) for slot, key in keys.items() if key is not None}
+        _check_differ(keys["primary"], keys["secondary"])
+        return {slot: self._hasher.digest(key) for slot, key in given.items()}
 
     def _make_or_update_dev(self, primary: str, *, update: bool) -> bool:
         """Whether `dev` was made."""
@@ -320,10 +428,12 @@ class Subscriptions:
         with self._store.writing() as connection:
             if subscription_rows.find(connection, DEV, lock=True) is None:
                 now = self._clock()
+                # An operator who has deleted that product still gets a key without limits.
+                product = product_rows.find(connection, DEV_PRODUCT)
                 values = {
                     "id": DEV,
                     "name": DEV,
-                    "product_id": DEV_PRODUCT,
+                    "product_id": None if product is None else DEV_PRODUCT,
                     "state": State.ACTIVE.value,
                     "created_at": now,
                     "starts_at": now,
@@ -331,6 +441,7 @@ class Subscriptions:
                 subscription_rows.add(connection, values, self._digests(primary, new_key()))
                 return True
             if update and subscription_rows.digest_in(connection, DEV, "primary") != digest:
+                subscription_rows.change(connection, DEV, {})
                 subscription_rows.replace_key(connection, DEV, "primary", digest)
             return False
 
@@ -369,18 +480,56 @@ def _subscription(row: Row[Any], now: datetime) -> Subscription:
         starts_at=row.starts_at,
         expires_at=row.expires_at,
         ended_at=ended_at,
+        revision=row.revision,
     )
 
 
-def _check_transition(row: Row[Any], current: State, wanted: State, now: datetime) -> None:
+def _existing(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any]:
+    # What cannot be an id is not looked for: PostgreSQL does not take every character.
+    row = subscription_rows.find(connection, sid, lock=lock) if is_id(sid) else None
+    if row is None:
+        raise _unknown(sid)
+    return row
+
+
+def _changes(row: Row[Any], wanted: Details, now: datetime) -> dict[str, object]:
+    """The columns of a row that is to become what is wanted."""
+    _check_dates(wanted.starts_at, wanted.expires_at)
+    _check_future(wanted.expires_at, row.expires_at, now)
+    changes: dict[str, object] = {
+        "name": checked_name(wanted.name),
+        "product_id": wanted.product,
+        "starts_at": wanted.starts_at,
+        "expires_at": wanted.expires_at,
+    }
+    before = _subscription(row, now)
+    if wanted.state is before.state:
+        # Written down also where it only followed from a date: who says "expired" means it, whatever the new date.
+        changes |= {"state": before.state.value, "ended_at": before.ended_at}
+    elif wanted.state is not None:
+        changes |= _state_changes(before, wanted.state, wanted.starts_at, wanted.expires_at, now)
+    return changes
+
+
+def _state_changes(
+    before: Subscription, state: State, starts_at: datetime | None, expires_at: datetime | None, now: datetime
+) -> dict[str, object]:
+    """The columns of a subscription that moves to another state and shall have these dates. Raises ConflictError."""
+    _check_transition(before.id, before.state, state, expires_at, now)
+    return {
+        "state": state.value,
+        "starts_at": starts_at or (now if state is State.ACTIVE else None),
+        "ended_at": now if state in _ENDED else None,
+    }
+
+
+def _check_transition(sid: str, current: State, wanted: State, expires_at: datetime | None, now: datetime) -> None:
     allowed = TRANSITIONS[current]
     if wanted not in allowed:
         ways = f"It may become {' or '.join(sorted(allowed))}." if allowed else "Create a new one instead."
-        raise ConflictError(f"Subscription '{row.id}' is {current} and cannot become {wanted}. {ways}")
-    if wanted is State.ACTIVE and row.expires_at is not None and row.expires_at <= now:
-        raise ConflictError(
-            f"Subscription '{row.id}' expired on {row.expires_at:%Y-%m-%d}. Set a later date first.",
-        )
+        raise ConflictError(f"Subscription '{sid}' is {current} and cannot become {wanted}. {ways}")
+    if wanted is State.ACTIVE and expires_at is not None and expires_at <= now:
+        raise ConflictError(f"Subscription '{sid}' expired on {expires_at:%Y-%m-%d}. Set a later date first.")
 
 
 def _checked_key(key: str | None, slot: KeySlot) -> str:
@@ -399,6 +548,20 @@ def _check_dates(starts_at: datetime | None, expires_at: datetime | None) -> Non
         raise InvalidRequestError("The expiration date should follow the start date.", param="expirationDate")
 
 
+def _check_future(expires_at: datetime | None, before: datetime | None, now: datetime) -> None:
+    # A date that passed may stay where it stands: who changes the name of what has expired need not touch it.
+    if expires_at is not None and expires_at != before and expires_at <= now:
+        raise InvalidRequestError(
+            "The expiration date should be in the future. To end a subscription now, suspend or cancel it.",
+            param="expirationDate",
+        )
+
+
+def _check_differ(primary: str | None, secondary: str | None) -> None:
+    if primary is not None and primary == secondary:
+        raise InvalidRequestError("The two keys of a subscription should differ.", param="secondaryKey")
+
+
 def _ids_for(name: str) -> Iterator[str]:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_SLUG].rstrip("-") or "subscription"
@@ -409,7 +572,7 @@ def _ids_for(name: str) -> Iterator[str]:
 
 
 def _unknown(sid: str) -> NotFoundError:
-    return NotFoundError(f"There is no subscription {sid!r}. List the subscriptions to see their ids.")
+    return NotFoundError(f"There is no subscription {sid[:ID_LENGTH]!r}. List the subscriptions to see their ids.")
 
 
 def _key_taken() -> ConflictError:

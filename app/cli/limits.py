@@ -123,20 +123,6 @@ def describe(limits: Limits) -> list[tuple[str, str]]:
     ]
 
 
-def document(limits: Limits) -> dict[str, object]:
-    """The limits for JSON: every field is there, null where there is no such limit."""
-    return {
-        "rate": limits.rate and {"calls": limits.rate.calls, "seconds": limits.rate.seconds},
-        "callQuota": _quota_document(limits.call_quota),
-        "tokensPerMinute": limits.tokens_per_minute,
-        "tokenQuota": _quota_document(limits.token_quota),
-        "maxConcurrency": limits.max_concurrency,
-        "maxTokens": limits.max_tokens,
-        "models": None if limits.models is None else list(limits.models),
-        "priority": limits.priority,
-    }
-
-
 def _rate(rate: Rate | None) -> str:
     if rate is None:
         return NOTHING
@@ -149,10 +135,6 @@ def _quota_text(quota: Quota | None) -> str:
     if quota.period is Period.LIFETIME:
         return f"{quota.amount} in all"
     return f"{quota.amount} an hour" if quota.period is Period.HOUR else f"{quota.amount} a {quota.period}"
-
-
-def _quota_document(quota: Quota | None) -> dict[str, object] | None:
-    return None if quota is None else {"amount": quota.amount, "period": quota.period.value}
 
 
 def _text(value: int | None) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.group import GatewayGroup, json_option, services
-from app.cli.limits import COUNT, PERIOD, PRIORITY, Names, Options, describe, document
+from app.cli.limits import COUNT, PERIOD, PRIORITY, Names, Options, describe
 from app.cli.output import print_json, print_pairs, print_table
+from app.documents import limits_document
 from gateway.products import Limits
 
 if TYPE_CHECKING:
@@ -66,4 +67,4 @@ def _print(product: Product, *, as_json: bool) -> None:
 
 
 def _document(product: Product) -> dict[str, object]:
-    return {"id": product.id, "name": product.name, "limits": document(product.limits)}
+    return {"id": product.id, "name": product.name, "limits": limits_document(product.limits)}

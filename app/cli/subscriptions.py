@@ -8,6 +8,7 @@ import click
 
 from app.cli.group import GatewayGroup, json_option, services
 from app.cli.output import NOTHING, print_json, print_pairs, print_table, state_text
+from app.documents import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -135,19 +136,15 @@ def _document(subscription: Subscription) -> dict[str, str | None]:
         "name": subscription.name,
         "product": subscription.product,
         "state": subscription.state.value,
-        "createdDate": _iso(subscription.created_at),
-        "startDate": _iso(subscription.starts_at),
-        "expirationDate": _iso(subscription.expires_at),
-        "endDate": _iso(subscription.ended_at),
+        "createdDate": moment(subscription.created_at),
+        "startDate": moment(subscription.starts_at),
+        "expirationDate": moment(subscription.expires_at),
+        "endDate": moment(subscription.ended_at),
     }
 
 
 def _product(subscription: Subscription) -> str:
     return subscription.product or "(all)"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def _day(moment: datetime | None) -> str:

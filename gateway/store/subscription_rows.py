@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gateway.store.product_rows import PRODUCT_COLUMNS
 from gateway.store.tables import keys, products, subscriptions
@@ -27,6 +27,7 @@ _BY_DIGEST = (
     )
     .where(keys.c.digest == bindparam("wanted"))
 )
+_ALL = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
 
 
 def find_by_digest(connection: Connection, digest: bytes) -> Row[Any] | None:
@@ -42,8 +43,17 @@ def find(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any] | 
 
 def find_all(connection: Connection) -> Sequence[Row[Any]]:
     """Every subscription's row, the oldest first."""
-    statement = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
-    return connection.execute(statement).all()
+    return connection.execute(_ALL).all()
+
+
+def find_page(connection: Connection, top: int, skip: int) -> Sequence[Row[Any]]:
+    """At most `top` subscriptions' rows, the oldest first, after the first `skip` of them."""
+    return connection.execute(_ALL.limit(top).offset(skip)).all()
+
+
+def count(connection: Connection) -> int:
+    """How many subscriptions there are."""
+    return connection.execute(select(func.count()).select_from(subscriptions)).scalar_one()
 
 
 def add(connection: Connection, values: Mapping[str, object], digests: Mapping[str, bytes]) -> None:
@@ -56,15 +66,21 @@ def add(connection: Connection, values: Mapping[str, object], digests: Mapping[s
     connection.execute(insert(keys), rows)
 
 
-def change(connection: Connection, sid: str, values: Mapping[str, object]) -> None:
-    """New values for some columns of a subscription."""
-    connection.execute(update(subscriptions).where(subscriptions.c.id == sid).values(values))
+def change(connection: Connection, sid: str, values: Mapping[str, object]) -> bool:
+    """New values for some columns of a subscription, and its next revision; False where there is none."""
+    counted = {"revision": subscriptions.c.revision + 1, **values}
+    return connection.execute(update(subscriptions).where(subscriptions.c.id == sid).values(counted)).rowcount == 1
 
 
-def replace_key(connection: Connection, sid: str, slot: str, digest: bytes) -> bool:
-    """Puts another key into a slot; False where there is no such subscription. Raises ConstraintError."""
+def remove(connection: Connection, sid: str) -> None:
+    """Takes a subscription away, with its keys."""
+    connection.execute(delete(subscriptions).where(subscriptions.c.id == sid))
+
+
+def replace_key(connection: Connection, sid: str, slot: str, digest: bytes) -> None:
+    """Puts another key into a slot of a subscription whose row this transaction has locked. Raises ConstraintError."""
     statement = update(keys).where(keys.c.subscription_id == sid, keys.c.slot == slot).values(digest=digest)
-    return connection.execute(statement).rowcount == 1
+    connection.execute(statement)
 
 
 def digest_in(connection: Connection, sid: str, slot: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotations below
 
 from sqlalchemy import (
@@ -27,6 +28,12 @@ from gateway.store.columns import UtcDateTime
 ID_LENGTH = 80
 NAME_LENGTH = 100
 MODEL_LENGTH = 200
+
+
+def first_revision() -> int:
+    """The revision of a new row: random, so that what is made anew under an old id has none of the old revisions."""
+    return 1 + secrets.randbits(40)
+
 
 metadata = MetaData(
     # Names that do not depend on the database, so that a later migration can speak of a constraint.
@@ -56,6 +63,7 @@ class ProductColumns(TypedColumns):
     max_tokens: Named[int | None] = Column(BigInteger)
     models: Named[list[str] | None] = Column(JSON(none_as_null=True))
     priority: Named[int | None] = Column(Integer)
+    revision: Named[int] = Column(BigInteger, default=first_revision, server_default="1")
 
 
 class SubscriptionColumns(TypedColumns):
@@ -69,6 +77,7 @@ class SubscriptionColumns(TypedColumns):
     starts_at: Named[datetime | None] = Column(UtcDateTime)
     expires_at: Named[datetime | None] = Column(UtcDateTime)
     ended_at: Named[datetime | None] = Column(UtcDateTime)
+    revision: Named[int] = Column(BigInteger, default=first_revision, server_default="1")
 
 
 class KeyColumns(TypedColumns):

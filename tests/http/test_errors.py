@@ -31,15 +31,22 @@ EXPECTED = {
     "AuthenticationError": 401,
     "MissingKeyError": 401,
     "InvalidKeyError": 401,
+    "AdminTokenError": 401,
     "PermissionDeniedError": 403,
     "NotFoundError": 404,
     "ConflictError": 409,
+    "PreconditionFailedError": 412,
     "RateLimitedError": 429,
     "InternalError": 500,
     "UnavailableError": 503,
     "DeadlineExceededError": 504,
 }
-OWN_TEXT = {errors.MissingKeyError: (), errors.InvalidKeyError: (), errors.InternalError: ("detail",)}
+OWN_TEXT = {
+    errors.MissingKeyError: (),
+    errors.InvalidKeyError: (),
+    errors.AdminTokenError: (),
+    errors.InternalError: ("detail",),
+}
 
 
 def subclasses(of: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:

@@ -1,0 +1,180 @@
+"""The bodies of management, from JSON to the gateway's types."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load
+from marshmallow.validate import OneOf, Range
+
+from app.schemas import Integer, Text
+from gateway.periods import Period
+from gateway.products import LARGEST, LONGEST_RENEWAL, Quota, Rate, is_id
+from gateway.subscriptions import State
+
+_COUNT = Range(1, LARGEST)
+_LARGEST_PRIORITY = 2**31 - 1
+_PRODUCT_SCOPE = "/products/"
+_ALL_PRODUCTS_SCOPE = "/apis"
+
+
+class Moment(fields.Field[datetime]):
+    """A date and time of RFC 3339, with its time zone."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be a date and time with a time zone, such as 2030-01-31T00:00:00Z",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        del attr, data, kwargs
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise self.make_error("invalid")
+            return moment.astimezone(UTC)
+        except (TypeError, ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+
+
+class Scope(fields.Field["str | None"]):
+    """`/products/{pid}`, or `/apis` for all products. Loads to the product's id, or None for all."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be /products/ and the id of a product, or /apis for all products",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+        del attr, data, kwargs
+        if value == _ALL_PRODUCTS_SCOPE:
+            return None
+        product = value.removeprefix(_PRODUCT_SCOPE) if isinstance(value, str) else ""
+        if product == value or not is_id(product):
+            raise self.make_error("invalid")
+        return product
+
+
+def scope(product: str | None) -> str:
+    """What `Scope` loads, for answers."""
+    return _ALL_PRODUCTS_SCOPE if product is None else _PRODUCT_SCOPE + product
+
+
+class _Envelope(Schema):
+    class Meta:
+        unknown = RAISE
+
+    id = Text()
+    type = Text()
+    name = Text()
+
+
+class SubscriptionChanges(Schema):
+    """`properties` of a PATCH. Loads to the fields of `Details` that are given, and the two that are read-only."""
+
+    class Meta:
+        unknown = RAISE
+
+    name = Text(data_key="displayName")
+    product = Scope(data_key="scope")
+    state = Text(validate=OneOf([state.value for state in State]))
+    starts_at = Moment(data_key="startDate", allow_none=True)
+    expires_at = Moment(data_key="expirationDate", allow_none=True)
+    created_at = Moment(data_key="createdDate", allow_none=True)
+    ended_at = Moment(data_key="endDate", allow_none=True)
+
+    @post_load
+    def _to_state(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**data, "state": State(data["state"])} if "state" in data else data
+
+
+class SubscriptionProperties(SubscriptionChanges):
+    """`properties` of a PUT."""
+
+    name = Text(data_key="displayName", required=True)
+    product = Scope(data_key="scope", required=True)
+    primary_key = Text(data_key="primaryKey")
+    secondary_key = Text(data_key="secondaryKey")
+
+
+class SubscriptionPut(_Envelope):
+    """The body that makes or replaces a subscription."""
+
+    properties = fields.Nested(SubscriptionProperties, required=True)
+
+
+class SubscriptionPatch(_Envelope):
+    """The body that changes a subscription."""
+
+    properties = fields.Nested(SubscriptionChanges, required=True)
+
+
+class RateSchema(Schema):
+    """Calls in any so many seconds."""
+
+    class Meta:
+        unknown = RAISE
+
+    calls = Integer(required=True, validate=_COUNT)
+    seconds = Integer(load_default=60, validate=Range(1, LONGEST_RENEWAL))
+
+    @post_load
+    def _to_rate(self, data: dict[str, Any], **_: Any) -> Rate:
+        return Rate(**data)
+
+
+class QuotaSchema(Schema):
+    """Calls or tokens in each period."""
+
+    class Meta:
+        unknown = RAISE
+
+    amount = Integer(required=True, validate=_COUNT)
+    period = Text(required=True, validate=OneOf([period.value for period in Period]))
+
+    @post_load
+    def _to_quota(self, data: dict[str, Any], **_: Any) -> Quota:
+        return Quota(data["amount"], Period(data["period"]))
+
+
+def _some(models: list[str]) -> None:
+    if not models:
+        raise ValidationError("should have at least one name, or be null for all models")
+
+
+class ProductChanges(Schema):
+    """`properties` of a PATCH: loads to the name and the fields of `Limits` that are given; null lifts a limit."""
+
+    class Meta:
+        unknown = RAISE
+
+    name = Text(data_key="displayName")
+    rate = fields.Nested(RateSchema, allow_none=True)
+    call_quota = fields.Nested(QuotaSchema, data_key="callQuota", allow_none=True)
+    tokens_per_minute = Integer(data_key="tokensPerMinute", validate=_COUNT, allow_none=True)
+    token_quota = fields.Nested(QuotaSchema, data_key="tokenQuota", allow_none=True)
+    max_concurrency = Integer(data_key="maxConcurrency", validate=_COUNT, allow_none=True)
+    max_tokens = Integer(data_key="maxTokens", validate=_COUNT, allow_none=True)
+    models = fields.List(Text(), validate=_some, allow_none=True)
+    priority = Integer(validate=Range(-_LARGEST_PRIORITY, _LARGEST_PRIORITY), allow_none=True)
+
+    @post_load
+    def _to_tuple(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**data, "models": tuple(data["models"])} if data.get("models") is not None else data
+
+
+class ProductProperties(ProductChanges):
+    """`properties` of a PUT: a limit that is not given is no limit."""
+
+    name = Text(data_key="displayName", required=True)
+
+
+class ProductPut(_Envelope):
+    """The body that makes or replaces a product."""
+
+    properties = fields.Nested(ProductProperties, required=True)
+
+
+class ProductPatch(_Envelope):
+    """The body that changes a product."""
+
+    properties = fields.Nested(ProductChanges, required=True)

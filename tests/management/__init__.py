@@ -1,0 +1,1 @@
+"""The management API, over the real app and a real key store."""
