@@ -13,7 +13,8 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 
 from gateway.engine import Cancelled
-from gateway.errors import GatewayError, InvalidRequestError, UnavailableError
+from gateway.engines.vllm.refusals import GET_DATA, Names, refused
+from gateway.errors import GatewayError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,11 +39,13 @@ class Submission:
         prompt: its ids.
         params: how to choose tokens; what vLLM reports, and when, is set by `Run`.
         options: more of `AsyncLLM.add_request`'s.
+        names: what the caller calls the fields that vLLM may refuse.
     """
 
     prompt: TokensInput
     params: SamplingParams
     options: dict[str, Any] = field(default_factory=dict)
+    names: Names = GET_DATA
 
 
 class Run:
@@ -156,7 +159,7 @@ class Run:
             if (early := collector.get_nowait()) is not None:
                 self._on_output(early)
         except (VLLMClientError, ValueError) as error:
-            self._end(refused(error, structured=given.params.structured_outputs is not None))
+            self._end(refused(error, given.names, structured=given.params.structured_outputs is not None))
         except Exception as error:  # noqa: BLE001 - any end of the engine ends the request
             self._broken(error)
 
@@ -225,13 +228,3 @@ class Run:
                 "The model failed while it answered. Try again.", detail=type(error).__name__, retry_after=5
             )
         )
-
-
-def refused(error: Exception, *, structured: bool) -> InvalidRequestError:
-    """What vLLM refuses, in its own words: they name the parameter and never hold the prompt."""
-    words = str(error.args[0] if error.args else error).partition("\n")[0].rstrip(".")
-    if structured:
-        return InvalidRequestError(
-            f"Field `response_format` asks for what the model cannot follow: {words}.", param="response_format"
-        )
-    return InvalidRequestError(f"The model cannot do this: {words}.")
