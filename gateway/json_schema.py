@@ -6,6 +6,7 @@ be what was asked for. Each place is looked at once: a schema is as long as its 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,11 +25,17 @@ _TEXTS = {"$anchor", "$id", "$ref", "$schema", "description", "format", "pattern
 
 KEYWORDS = _SCHEMA | _LISTS | _BY_NAME | _NUMBERS | _COUNTS | _TEXTS | {"const", "enum", "required", "type"}
 
+_LOOKAROUND = re.compile(r"(?<!\\)(?:\\\\)*\(\?<?[=!]")
 
-def fault(schema: object) -> str | None:
+
+def fault(schema: object, *, held: bool = True) -> str | None:
     """The first thing that is wrong with a schema, as the end of a sentence that begins with its field.
 
     It names keywords of JSON Schema only, nothing that the caller made up.
+
+    Args:
+        schema: as it came.
+        held: whether the model is to be held to it, so that it has to be a grammar too.
     """
     if not isinstance(schema, dict):
         return "should be a JSON schema, which is an object"
@@ -42,10 +49,18 @@ def fault(schema: object) -> str | None:
         for keyword in one.keys() & KEYWORDS:
             if (words := _fault_of(keyword, one[keyword])) is not None:
                 return f"should have {words} as `{keyword}`"
+        patterns = [one.get("pattern", ""), *one.get("patternProperties", ())]
+        if held and any(has_lookaround(pattern) for pattern in patterns):
+            return "should have regular expressions without lookaround (`(?=`, `(?!`, `(?<=`, `(?<!`)"
         if "$ref" in one and not _leads_somewhere(schema, one["$ref"]):
             return "should have a `$ref` that points into the schema itself, such as `#/$defs/name`"
         inside.extend(_schemas_in(one))
     return None
+
+
+def has_lookaround(expression: str) -> bool:
+    """Whether a regular expression looks ahead or behind, which no grammar can and which would be ignored."""
+    return _LOOKAROUND.search(expression) is not None
 
 
 def _fault_of(keyword: str, value: Any) -> str | None:

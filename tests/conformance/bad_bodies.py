@@ -51,7 +51,7 @@ BOTH = [
         {
             "model": (1, [CANARY], {"a": CANARY}, True),
             "stream": (CANARY, 1, [], {}),
-            "temperature": (CANARY, [1], {"a": 1}, True),
+            "temperature": (CANARY, "0.5", [1], {"a": 1}, True),
             "top_p": (CANARY, [1], {}),
             "n": (CANARY, 1.5, [1], {}),
             "max_tokens": (CANARY, 1.5, [1], {}),
@@ -93,6 +93,7 @@ BOTH = [
     Bad("presence_penalty below -2", {"presence_penalty": -2.1}, "presence_penalty"),
     Bad("n of 0", {"n": 0}, "n"),
     Bad("n below 0", {"n": -1}, "n"),
+    Bad("more choices than OpenAI makes", {"n": 129, "temperature": 1}, "n"),
     Bad("n beyond all sense", {"n": 10**6, "temperature": 1}, "n"),
     Bad("n of more digits than an integer has", {"n": 10**30, "temperature": 1}, "n"),
     Bad("several choices that would be the same", {"n": 2, "temperature": 0}, "n"),
@@ -136,6 +137,17 @@ BOTH = [
     Bad("a schema that points nowhere", _schema({"$ref": f"#/$defs/{CANARY}"}), "response_format"),
     Bad("a schema that points out", _schema({"$ref": f"https://example.invalid/{CANARY}"}), "response_format"),
     Bad("a schema with a broken pattern", _schema({"type": "string", "pattern": f"({CANARY}"}), "response_format"),
+    Bad("a schema that is itself", _schema({"$ref": "#"}), "response_format"),
+    Bad("a schema that goes in circles", _schema({"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}), "response_format"),
+    Bad("a schema that looks ahead", _schema({"type": "string", "pattern": f"^(?={CANARY})"}), "response_format"),
+    Bad("a schema with an open class", _schema({"type": "object", "patternProperties": {f"[{CANARY}": {}}, "minProperties": 1}), "response_format"),
+    Bad("a schema with letters of all languages", _schema({"type": "string", "pattern": f"\\p{{L}}{CANARY}"}), "response_format"),
+    Bad("a regular expression that looks behind", {"structured_outputs": {"regex": f"(?<!{CANARY})a"}}, "structured_outputs"),
+    Bad("a regular expression with a flag", {"structured_outputs": {"regex": f"(?i){CANARY}"}}, "structured_outputs"),
+    Bad("a grammar that is itself", {"structured_outputs": {"grammar": f'root ::= root "{CANARY}"'}}, "structured_outputs"),
+    Bad("a circle, in a stream", {**_schema({"$ref": "#"}), "stream": True}, "response_format"),
+    Bad("a circle, for several choices", {**_schema({"$ref": "#"}), "n": 3, "temperature": 1}, "response_format"),
+    Bad("a structural tag that points out", {"response_format": {"type": "structural_tag", "format": {"type": "json_schema", "json_schema": {"$ref": f"http://{CANARY}"}}}}, "response_format"),
     Bad("a schema that asks for nothing possible", _schema({"type": "integer", "minimum": 5, "maximum": 1}), "response_format"),
     Bad("a schema that is false", _schema({"type": "object", "properties": {"a": False}, "required": ["a"]}), "response_format"),
     Bad("a schema nested too deeply", _schema(_deep(40)), "nested"),
@@ -159,27 +171,41 @@ BOTH = [
     Bad("an unknown service tier", {"service_tier": CANARY}, "service_tier"),
 ]  # fmt: skip
 
-_CONTENT: dict[str, object] = {
-    "a number": 5,
-    "an object": {"text": CANARY},
-    "a list of numbers": [5],
-    "a part without a type": [{CANARY: CANARY}],
-    "a part of an unknown type": [{"type": CANARY, CANARY: CANARY}],
-    "a part without its text": [{"type": "text"}],
-    "a part with a number for text": [{"type": "text", "text": 5}],
-    "an image": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{CANARY}"}}],
-    "an image from elsewhere": [{"type": "image_url", "image_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}],
-    "an image from a file": [{"type": "image_url", "image_url": {"url": f"file:///{CANARY}"}}],
-    "an image of the wrong type": [{"type": "image_url", "image_url": 5}],
-    "audio": [{"type": "input_audio", "input_audio": {"data": CANARY, "format": "wav"}}],
-    "audio from elsewhere": [{"type": "audio_url", "audio_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}],
-    "a video": [{"type": "video_url", "video_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}],
-    "a file": [{"type": "file", "file": {"file_data": CANARY}}],
-    "embeddings": [{"type": "image_embeds", "image_embeds": CANARY}],
-    "null": None,
-    "an empty list": [],
-    "a refusal in the user's mouth": [{"type": "refusal", "refusal": CANARY}],
-}
+# For each what it is, and what of the message the refusal names.
+_CONTENT: list[tuple[str, object, str]] = [
+    ("a number", 5, "messages.0.content"),
+    ("an object", {"text": CANARY}, "messages.0.content"),
+    ("a list of numbers", [5], "messages.0.content.0"),
+    ("a list of texts", [CANARY], "messages.0.content.0"),
+    ("a part without a type", [{CANARY: CANARY}], "messages.0.content.0.type"),
+    ("a part of an unknown type", [{"type": CANARY, CANARY: CANARY}], "messages.0.content.0.type"),
+    ("a part without its text", [{"type": "text"}], "messages.0.content.0.text"),
+    ("a part with a number for text", [{"type": "text", "text": 5}], "messages.0.content.0.text"),
+    (
+        "a second part with null for text",
+        [{"type": "text", "text": CANARY}, {"type": "text", "text": None}],
+        "messages.0.content.1.text",
+    ),
+    ("an image", [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{CANARY}"}}], "messages"),
+    (
+        "an image from elsewhere",
+        [{"type": "image_url", "image_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}],
+        "messages",
+    ),
+    ("an image from a file", [{"type": "image_url", "image_url": {"url": f"file:///{CANARY}"}}], "messages"),
+    ("an image of the wrong type", [{"type": "image_url", "image_url": 5}], "messages.0.content.0.image_url"),
+    ("an image without an address", [{"type": "image_url", "image_url": {}}], "messages"),
+    ("audio", [{"type": "input_audio", "input_audio": {"data": CANARY, "format": "wav"}}], "messages"),
+    ("audio from elsewhere", [{"type": "audio_url", "audio_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}], "messages"),
+    ("a video", [{"type": "video_url", "video_url": {"url": f"http://127.0.0.1:9/{CANARY}"}}], "messages"),
+    ("a file", [{"type": "file", "file": {"file_data": CANARY}}], "messages.0.content.0.type"),
+    ("embeddings", [{"type": "image_embeds", "image_embeds": CANARY}], "messages"),
+    ("embeddings of a prompt", [{"type": "prompt_embeds", "data": CANARY}], "messages.0.content.0.type"),
+    ("a reference to a tool", [{"type": "tool_reference", "name": CANARY}], "messages.0.content.0.type"),
+    ("null", None, "messages.0.content"),
+    ("an empty list", [], "messages.0.content"),
+    ("a refusal in the user's mouth", [{"type": "refusal", "refusal": CANARY}], "messages.0.content.0.type"),
+]
 
 CHAT = [
     *_wrong_types(
@@ -200,8 +226,8 @@ CHAT = [
         }
     ),
     *(
-        Bad(f"content that is {name}", {"messages": [{"role": "user", "content": content}]}, "content")
-        for name, content in _CONTENT.items()
+        Bad(f"content that is {name}", {"messages": [{"role": "user", "content": content}]}, field)
+        for name, content, field in _CONTENT
     ),
     Bad("no messages", {"messages": []}, "messages"),
     Bad("messages that are null", {"messages": None}, "messages"),

@@ -16,7 +16,7 @@ from vllm.sampling_params import StructuredOutputsParams
 
 from gateway.engines.vllm.messages import check_messages
 from gateway.errors import InvalidRequestError
-from gateway.json_schema import fault
+from gateway.json_schema import fault, has_lookaround
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,7 @@ _SHAPES: dict[str, tuple[type, str]] = {
     "tools": (list, "a list of tools"),
 }
 _LARGEST_BIAS = 100
+_MOST_CHOICES = 128
 _TOKEN_ID = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 _FORMATS = ("text", "json_object", "json_schema", "structural_tag")
@@ -88,6 +89,8 @@ def checked(request: OpenAIRequest, template: str) -> dict[str, Any]:
     for name, check in _CHECKS.items():
         if name in body:
             check(body[name])
+    if "tools" in body:  # one that the model may leave is not a grammar
+        _check_tools(body["tools"], held=body.get("tool_choice", "auto") not in ("auto", "none"))
     if "tool_choice" in body:
         _check_tool_choice(body["tool_choice"], body.get("tools"))
     if "messages" in body:
@@ -168,19 +171,51 @@ def _check_prompt(prompt: object) -> None:
             _refuse("prompt", "a text, a list of texts, token ids or a list of lists of them")
 
 
+def _check_n(choices: int) -> None:
+    if choices > _MOST_CHOICES:
+        _refuse("n", f"at most {_MOST_CHOICES}")
+
+
 def _check_max_completion_tokens(most: int) -> None:
     if most < 1:
         _refuse("max_completion_tokens", "at least 1")
 
 
-def _check_schema(field: str, schema: object) -> None:
-    if (words := fault(schema)) is not None:
+def _check_schema(field: str, schema: object, *, held: bool = True) -> None:
+    if (words := fault(schema, held=held)) is not None:
         raise InvalidRequestError(f"Field `{field}` {words}.", param=field)
+
+
+def _check_structural_tag(field: str, tag: object) -> None:
+    """The schemas in it, wherever they are; the rest is vLLM's to check."""
+    inside = [tag]
+    while inside:
+        one = inside.pop()
+        if isinstance(one, list):
+            inside.extend(one)
+        elif isinstance(one, dict):
+            schemas = [value for name, value in one.items() if name in {"schema", "json_schema"}]
+            for schema in schemas:
+                if isinstance(schema, dict):
+                    _check_schema(field, schema)
+            inside.extend(value for name, value in one.items() if name not in {"schema", "json_schema"})
+
+
+def _text_of_json(field: str, text: str) -> object:
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        _refuse(field, "JSON, or the text of it")
+    except RecursionError:
+        _refuse(field, "JSON that is nested less deeply")
+    return found
 
 
 def _check_response_format(form: dict[str, Any]) -> None:
     if form.get("type") not in _FORMATS:
         _refuse("response_format.type", f"one of {', '.join(_FORMATS)}")
+    if form["type"] == "structural_tag":
+        _check_structural_tag("response_format", form)
     if form["type"] != "json_schema":
         return
     inner = form.get("json_schema")
@@ -194,16 +229,15 @@ def _check_structured_outputs(form: dict[str, Any]) -> None:
     if form.keys() - _CONSTRAINT_FIELDS or len(given) != 1:
         _refuse("structured_outputs", f"an object with one of {', '.join(_CONSTRAINTS)}")
     match given, form[given[0]]:
-        case ["json"], str(text):
-            try:
-                schema = json.loads(text)
-            except ValueError:
-                _refuse("structured_outputs.json", "a JSON schema, or the text of one")
-            except RecursionError:
-                _refuse("structured_outputs.json", "a JSON schema that is nested less deeply")
-            _check_schema("structured_outputs.json", schema)
         case ["json"], schema:
-            _check_schema("structured_outputs.json", schema)
+            field = "structured_outputs.json"
+            _check_schema(field, _text_of_json(field, schema) if isinstance(schema, str) else schema)
+        case ["structural_tag"], tag:
+            field = "structured_outputs.structural_tag"
+            _check_structural_tag(field, _text_of_json(field, tag) if isinstance(tag, str) else tag)
+        case ["regex"], expression:
+            if not isinstance(expression, str) or has_lookaround(expression):
+                _refuse("structured_outputs.regex", "a regular expression without lookaround")
         case ["choice"], choices:
             if not isinstance(choices, list) or not choices or not all(isinstance(one, str) for one in choices):
                 _refuse("structured_outputs.choice", "a list of texts, not an empty one")
@@ -211,7 +245,7 @@ def _check_structured_outputs(form: dict[str, Any]) -> None:
             pass
 
 
-def _check_tools(tools: list[Any]) -> None:
+def _check_tools(tools: list[Any], *, held: bool) -> None:
     for number, tool in enumerate(tools):
         field = f"tools.{number}"
         if not isinstance(tool, dict) or tool.get("type") != "function" or not isinstance(tool.get("function"), dict):
@@ -220,7 +254,7 @@ def _check_tools(tools: list[Any]) -> None:
         if not isinstance(function.get("name"), str) or _TOOL_NAME.fullmatch(function["name"]) is None:
             _refuse(f"{field}.function.name", "1 to 64 letters, digits, underscores and dashes")
         if function.get("parameters") is not None:
-            _check_schema(f"{field}.function.parameters", function["parameters"])
+            _check_schema(f"{field}.function.parameters", function["parameters"], held=held)
 
 
 def _check_tool_choice(choice: object, tools: list[Any] | None) -> None:
@@ -238,8 +272,8 @@ def _check_tool_choice(choice: object, tools: list[Any] | None) -> None:
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "logit_bias": _check_bias,
     "max_completion_tokens": _check_max_completion_tokens,
+    "n": _check_n,
     "prompt": _check_prompt,
     "response_format": _check_response_format,
     "structured_outputs": _check_structured_outputs,
-    "tools": _check_tools,
 }

@@ -13,10 +13,12 @@ _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _KEYS = ("", "role", "content", "name", "type", "text")
 # What stands in place of an assistant's content.
 _INSTEAD = ("tool_calls", "function_call", "refusal", "audio", "reasoning", "reasoning_content")
+# For programs around vLLM, or without a meaning here: a model that knows no such part would not see it.
+_NOT_SERVED = {"image_pil", "prompt_embeds", "tool_reference"}
 # Kinds of parts, and the field that has their text.
 _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "thinking": "thinking", "refusal": "refusal"}
 _OBJECTS = ("image_url", "audio_url", "video_url", "input_audio")
-_PARTS = MM_PARSER_MAP.keys() - {"image_pil"}  # that one is for programs around vLLM, not for JSON
+_PARTS = MM_PARSER_MAP.keys() - _NOT_SERVED
 
 
 def check_messages(messages: list[Any], template: str) -> None:

@@ -28,14 +28,23 @@ _VALUE = re.compile(r" \((?:parameter=[^()]*)?(?:, )?(?:value=.*)?\)$", re.DOTAL
 # In pydantic's locations the names of types stand among those of fields.
 _LOCATION = re.compile(r"(?!(?:str|int|float|bool|list|dict|function)\b)[a-z_]+")
 
-# Messages of vLLM's that name no field, and what they are about: an attribute of `Names`, or a field.
-_ABOUT = (
-    (re.compile(r"maximum context length|multimodal|empty conversation|Token id|at least one prompt"), "prompt"),
-    (re.compile(r"prompt cannot be empty|prompt (?:contains|is too long|length)"), "prompt"),
-    (re.compile(r"prompt logprobs"), "prompt_logprobs"),
-    (re.compile(r"sample logprobs"), "logprobs"),
-    (re.compile(r"[Ss]tructured outputs?\b"), "constraint"),
-    (re.compile(r"^Chat template is passed"), "chat_template"),
+# Messages of vLLM's that name no field, and what they are about: an attribute of `Names`, or a field. Some are meant
+# for whoever runs the server; a caller is told what follows instead.
+_ABOUT: tuple[tuple[re.Pattern[str], str, str | None], ...] = (
+    (re.compile(r"Per-request mm_processor"), "mm_processor_kwargs", "is the operator's to set. Leave it out"),
+    (re.compile(r"Per-request media_io"), "media_io_kwargs", "is the operator's to set. Leave it out"),
+    (
+        re.compile(r"multimodal (?:model|input)|not multimodal|enable-prompt-embeds"),
+        "prompt",
+        "has parts that the model cannot read. Send text",
+    ),
+    (re.compile(r"prompt cannot be empty"), "prompt", "leaves the model nothing to read. Send some text"),
+    (re.compile(r"maximum context length|empty conversation|Token id|at least one prompt"), "prompt", None),
+    (re.compile(r"prompt logprobs"), "prompt_logprobs", None),
+    (re.compile(r"sample logprobs"), "logprobs", None),
+    (re.compile(r"[Ss]tructured outputs?\b"), "constraint", None),
+    (re.compile(r"^Chat template is passed"), "chat_template", "is the operator's to set. Leave it out"),
+    (re.compile(r"^suffix is only"), "suffix", "is for models that fill a gap, and this one does not. Leave it out"),
 )
 
 
@@ -77,8 +86,8 @@ def refused(error: Exception, names: Names = GET_DATA, *, structured: bool) -> I
     words = plain(str(error.args[0] if error.args else error))
     field = _field_in(words, names)
     if structured and field in {None, names.constraint}:
-        return _unfit(words, names.constraint)
-    return about(field or getattr(error, "parameter", None), words)
+        return unfit(names.constraint, words)
+    return about(field or getattr(error, "parameter", None), words, names)
 
 
 def told(error: Exception | None, words: str, param: str | None, names: Names) -> InvalidRequestError:
@@ -95,11 +104,15 @@ def told(error: Exception | None, words: str, param: str | None, names: Names) -
             f"Field `{names.prompt}` is a conversation that the model's chat template does not take: {words}.",
             param=names.prompt,
         )
-    return about(param if param in _FIELDS else _field_in(words, names) or param, words)
+    return about(param if param in _FIELDS else _field_in(words, names) or param, words, names)
 
 
-def about(field: str | None, words: str) -> InvalidRequestError:
+def about(field: str | None, words: str, names: Names = GET_DATA) -> InvalidRequestError:
     """A refusal that names its field."""
+    for pattern, found, ours in _ABOUT:
+        if ours is not None and pattern.search(words):
+            field = str(getattr(names, found, found))
+            return InvalidRequestError(f"Field `{field}` {ours}.", param=field)
     if field is None or field in _WORD.findall(words):
         return InvalidRequestError(f"{words}.", param=field)
     return InvalidRequestError(f"Field `{field}`: {words}.", param=field)
@@ -125,7 +138,7 @@ def invalid(error: ValidationError, names: Names) -> InvalidRequestError:
 
 def _field_in(words: str, names: Names) -> str | None:
     """The field that a message is about."""
-    for pattern, found in _ABOUT:
+    for pattern, found, _ in _ABOUT:
         if pattern.search(words):
             return str(getattr(names, found, found))
     first = _WORD.match(words)
@@ -134,9 +147,14 @@ def _field_in(words: str, names: Names) -> str | None:
     return next((word for word in candidates if word in _FIELDS), None)
 
 
-def _unfit(words: str, field: str) -> InvalidRequestError:
-    """A form that no grammar can be made of. What makes grammars quotes the form, so its words are not passed on."""
-    keywords = sorted({word for word in re.findall(r"[$\w]+", words) if word in KEYWORDS - {"const", "format"}})
+def unfit(field: str, words: str = "") -> InvalidRequestError:
+    """A form that no grammar can be made of. What makes grammars quotes the form, so its words are not passed on.
+
+    Args:
+        field: the one that asks for it.
+        words: what makes grammars said, if it did.
+    """
+    keywords = sorted({word for word in re.findall(r"[$\w]+", words) if word in KEYWORDS - {"const", "format", "not"}})
     hint = f" It may be `{'`, `'.join(keywords)}`." if keywords else ""
     return InvalidRequestError(
         f"Field `{field}` asks for a form that the model cannot be held to: it is faulty, or not supported.{hint} "

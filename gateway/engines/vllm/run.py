@@ -13,7 +13,7 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 
 from gateway.engine import Cancelled
-from gateway.engines.vllm.refusals import GET_DATA, Names, refused
+from gateway.engines.vllm.refusals import GET_DATA, Names, refused, unfit
 from gateway.errors import GatewayError, UnavailableError
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Run:
         self._done.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = False
+        self._refusal: GatewayError | None = None  # the engine's own
         self._last_word = asyncio.Event()  # all choices have ended by themselves
 
     @property
@@ -172,6 +173,9 @@ class Run:
             return
         if not self._count(output):
             return
+        self._look_for_refusal(output)
+        if self._refusal is not None:
+            return
         if self._pending is None:
             self._pending = output
         else:
@@ -201,6 +205,17 @@ class Run:
             self._last_word.set()
         return True
 
+    def _look_for_refusal(self, output: RequestOutput) -> None:
+        """The engine gives up on a form only when it makes a grammar of it, with an end but without a reason."""
+        given = self._submission
+        if given.params.structured_outputs is None or self._cancelling:
+            return
+        if any(choice.finish_reason == "error" for choice in output.outputs):
+            log.warning("the engine made no grammar of what a request asked for")
+            self._cancelling = True
+            self._refusal = unfit(given.names.constraint)
+            self._spawn(self._abort())  # its other choices
+
     async def _abort(self) -> None:
         await self._added.wait()
         if self._over or self._request_id is None:
@@ -211,7 +226,7 @@ class Run:
             await asyncio.wait_for(self._last_word.wait(), self._session.ABORT_SECONDS)
         except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
             log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
-        self._end(Cancelled(self.produced))
+        self._end(self._refusal or Cancelled(self.produced))
 
     def _abort_counted(self, choice: int, produced: int) -> None:
         self._produced[choice] = produced
