@@ -1,4 +1,4 @@
-"""The requests that go to both servers: every field of OpenAI's that vLLM serves, at temperature 0 where text is compared."""
+"""The requests that go to both servers: every field of OpenAI's that vLLM serves, greedy where it can be."""
 
 from __future__ import annotations
 

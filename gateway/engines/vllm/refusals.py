@@ -31,10 +31,11 @@ _LOCATION = re.compile(r"(?!(?:str|int|float|bool|list|dict|function)\b)[a-z_]+"
 # Messages of vLLM's that name no field, and what they are about: an attribute of `Names`, or a field. Some are meant
 # for whoever runs the server; a caller is told what follows instead.
 _ABOUT: tuple[tuple[re.Pattern[str], str, str | None], ...] = (
+    (re.compile(r"enable-prompt-embeds"), "prompt_embeds", "is not served here. Leave it out"),
     (re.compile(r"Per-request mm_processor"), "mm_processor_kwargs", "is the operator's to set. Leave it out"),
     (re.compile(r"Per-request media_io"), "media_io_kwargs", "is the operator's to set. Leave it out"),
     (
-        re.compile(r"multimodal (?:model|input)|not multimodal|enable-prompt-embeds"),
+        re.compile(r"multimodal (?:model|input)|not multimodal"),
         "prompt",
         "has parts that the model cannot read. Send text",
     ),
