@@ -43,7 +43,8 @@ def without_ids(value: Any) -> Any:
 def events(reply: Reply) -> list[dict[str, Any]]:
     """The chunks of a stream that has ended well."""
     assert reply.status == 200, reply.content
-    assert reply.headers["Content-Type"].startswith("text/event-stream") or reply.headers["content-type"]
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    assert headers["content-type"].startswith("text/event-stream")
     *chunks, done, rest = reply.content.decode().split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(chunk.removeprefix("data: ")) for chunk in chunks]
