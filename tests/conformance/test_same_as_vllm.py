@@ -67,7 +67,7 @@ def by_index(pieces: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pieces of several choices or tool calls, each one's put together."""
     found: dict[int, Any] = {}
     for piece in pieces:
-        rest = {name: value for name, value in piece.items() if name not in {"index", "id", "type", "role"}}
+        rest = {name: value for name, value in piece.items() if name not in {"id", "type", "role"}}
         found[piece["index"]] = joined(found.get(piece["index"]), rest)
     return [found[index] for index in sorted(found)]
 
