@@ -8,7 +8,7 @@ import json
 import re
 import types
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, Union, get_args, get_origin
 
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.engine import OpenAIRequest
 
-Kind = type[ChatCompletionRequest] | type[CompletionRequest]
+Kind: TypeAlias = Any  # one of vLLM's two classes, whose types are not read
 
 # Fields of vLLM's that steer the engine or other callers' requests: they are the gateway's to set.
 _OURS = ("request_id", "cache_salt", "priority", "session_id", "kv_transfer_params", "ec_transfer_params")
