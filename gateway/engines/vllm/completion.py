@@ -6,11 +6,13 @@ import asyncio
 import logging
 import queue
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Cancelled, Chunk, Event, Finish
+from gateway.engines.vllm.body import checked
 from gateway.engines.vllm.openai import current
+from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
 from gateway.errors import GatewayError, InternalError
 
@@ -73,6 +75,9 @@ class Completion:
             GatewayError: it is at fault.
             TimeoutError: it took too long.
         """
+        # Here, not in the event loop: a large body would stop every stream while it is looked at.
+        body = checked(self._request, self._session.encoder.template)
+        self._request = replace(self._request, body=body)
         self._loop.call_soon_threadsafe(self._begin)
         event = self._get(timeout)
         if isinstance(event, _Understood):
@@ -113,7 +118,12 @@ class Completion:
         self, prompt: TokensInput, params: SamplingParams, options: dict[str, Any]
     ) -> AsyncIterator[RequestOutput]:
         """Called by vLLM's serving classes for each prompt, see `openai.Meter`."""
-        feed = _Feed(self, self._session, Submission(prompt, params, options), stream=self._request.stream)
+        feed = _Feed(
+            self,
+            self._session,
+            Submission(prompt, params, options, Names.of(self._request)),
+            stream=self._request.stream,
+        )
         self._feeds.append(feed)
         return self._read(feed)
 

@@ -7,8 +7,6 @@ gives it to the `Completion` of the request instead: there it is admitted, count
 
 from __future__ import annotations
 
-import difflib
-import re
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import ValidationError
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionResponse
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
-from vllm.entrypoints.openai.completion.protocol import CompletionRequest, CompletionResponse
+from vllm.entrypoints.openai.completion.protocol import CompletionResponse
 from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
 from vllm.entrypoints.openai.models.protocol import BaseModelPath
 from vllm.entrypoints.openai.models.serving import OpenAIServingModels
@@ -26,7 +24,10 @@ from vllm.renderers.hf import HfRenderer
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.tokenizers.hf import get_cached_tokenizer
 
-from gateway.errors import GatewayError, InternalError, InvalidRequestError, NotFoundError, UnavailableError
+from gateway.engines.vllm import refusals
+from gateway.engines.vllm.body import kind_of
+from gateway.engines.vllm.refusals import Names
+from gateway.errors import GatewayError, InternalError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -38,31 +39,6 @@ if TYPE_CHECKING:
 
     from gateway.engine import OpenAIRequest
     from gateway.engines.vllm.prompts import PromptEncoder
-
-# Fields of vLLM's that steer the engine or other callers' requests: they are the gateway's to set.
-_OURS = ("request_id", "cache_salt", "priority", "session_id", "kv_transfer_params", "ec_transfer_params")
-
-
-# Fields of OpenAI's that ask for nothing that an answer would have to show.
-_HINTS = {
-    "metadata",
-    "moderation",
-    "prediction",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "verbosity",
-}
-# Fields that ask for what is not served.
-_NOT_SERVED = {"audio", "best_of", "function_call", "functions", "use_beam_search", "web_search_options"}
-
-# vLLM ends a message with what was refused, which may be anything that the caller wrote.
-_VALUE = re.compile(r" \((?:parameter=[^()]*)?(?:, )?(?:value=.*)?\)$", re.DOTALL)
-# In pydantic's locations the names of types stand among those of fields.
-_FIELD = re.compile(r"(?!(?:str|int|float|bool|list|dict|function)\b)[a-z_]+")
 
 
 class Meter(Protocol):
@@ -118,7 +94,7 @@ class OpenAIServing:
         )
 
     async def answer(self, request: OpenAIRequest) -> AsyncGenerator[str, None] | str:
-        """Serve a request to its end, or until it streams.
+        """Serve a request, whose body is `body.checked`, to its end or until it streams.
 
         Returns:
             The answer as JSON, or server-sent events as vLLM writes them.
@@ -126,44 +102,41 @@ class OpenAIServing:
         Raises:
             GatewayError: the body is at fault, or the model cannot do what it asks for.
         """
-        kind = ChatCompletionRequest if request.operation == "chat.completions" else CompletionRequest
-        body = _known(request.body, kind) | {"request_id": request.request_id}
+        names = Names.of(request)
         try:
-            if request.operation == "chat.completions":
-                answer = await self._chat.create_chat_completion(ChatCompletionRequest.model_validate(body))
+            asked = kind_of(request).model_validate(request.body | {"request_id": request.request_id})
+            if isinstance(asked, ChatCompletionRequest):
+                answer = await self._chat.create_chat_completion(asked)
             else:
-                answer = await self._completion.create_completion(CompletionRequest.model_validate(body))
+                answer = await self._completion.create_completion(asked)
         except ValidationError as error:
-            raise _invalid(error) from None
+            raise refusals.invalid(error, names) from None
         except GatewayError:
             raise
         except Exception as error:
-            found = self._told(create_error_response(error))
+            found = self._told(create_error_response(error), error, names)
             if isinstance(found, InternalError):
                 raise
             raise found from error
         if isinstance(answer, ErrorResponse):
-            raise self._told(answer)
+            raise self._told(answer, None, names)
         if isinstance(answer, ChatCompletionResponse | CompletionResponse):
             whole: str = answer.model_dump_json()
             return whole
         events: AsyncGenerator[str, None] = answer
         return events
 
-    def _told(self, response: ErrorResponse) -> GatewayError:
+    def _told(self, response: ErrorResponse, error: Exception | None, names: Names) -> GatewayError:
         """VLLM's error answer as an exception; what the model cannot do is the request's fault."""
         fault = response.error
-        words = _VALUE.sub("", fault.message.partition("\n")[0]).rstrip(". ,")
-        message = words.replace(self._model_path, self._model_name) + "."
-        subject = words.partition(" ")[0].partition("=")[0]
-        param = fault.param or (subject if subject in ChatCompletionRequest.model_fields else None)
+        words = refusals.plain(fault.message).replace(self._model_path, self._model_name)
         match HTTPStatus(fault.code):
             case HTTPStatus.NOT_FOUND:
-                return NotFoundError(message, param=param)
+                return NotFoundError(f"{words}.", param=fault.param)
             case HTTPStatus.SERVICE_UNAVAILABLE:
-                return UnavailableError(message, retry_after=2)
+                return UnavailableError(f"{words}.", retry_after=2)
             case status if status < HTTPStatus.INTERNAL_SERVER_ERROR or status is HTTPStatus.NOT_IMPLEMENTED:
-                return InvalidRequestError(message, param=param)
+                return refusals.told(error, words, fault.param, names)
             case _:
                 return InternalError(fault.type)
 
@@ -186,29 +159,3 @@ class _Client:
         return current.get().generate(
             prompt, sampling_params, {name: options[name] for name in kept if options.get(name) is not None}
         )
-
-
-def _known(body: dict[str, Any], kind: type[ChatCompletionRequest | CompletionRequest]) -> dict[str, Any]:
-    """The fields that vLLM is to read. One that nobody knows is refused by name, as OpenAI does; vLLM ignores it."""
-    given = {name: value for name, value in body.items() if value is not None}
-    for name in given.keys() - kind.model_fields.keys() - _HINTS - {"modalities"} - _NOT_SERVED:
-        close = difflib.get_close_matches(name, kind.model_fields, n=1)
-        hint = f"Did you mean `{close[0]}`?" if close else "Leave it out."
-        shown = "".join(character if character.isprintable() else "?" for character in name[:64])
-        raise InvalidRequestError(f"Field `{shown}` is not known. {hint}", param=shown)
-    for name in given.keys() & _NOT_SERVED:
-        if given[name]:
-            raise InvalidRequestError(f"Field `{name}` is not served here. Leave it out.", param=name)
-    if given.get("modalities", ["text"]) != ["text"]:
-        raise InvalidRequestError('Field `modalities` should be ["text"]: the model writes text.', param="modalities")
-    return {name: given[name] for name in given if name in kind.model_fields and name not in _OURS}
-
-
-def _invalid(error: ValidationError) -> InvalidRequestError:
-    """The first fault that pydantic found, without the value that it found it in."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    # Where a field may have several forms there is a fault for each; the one that is not about the form says most.
-    fault = next((one for one in faults if not one["type"].endswith("_type")), faults[0])
-    field = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or _FIELD.fullmatch(part))
-    words = fault["msg"].removeprefix("Value error, ").partition("\n")[0].rstrip(". ")
-    return InvalidRequestError(f"Field `{field}`: {words}." if field else f"{words}.", param=field or None)

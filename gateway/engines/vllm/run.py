@@ -12,7 +12,8 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 
 from gateway.engine import Cancelled
-from gateway.errors import GatewayError, InvalidRequestError, UnavailableError
+from gateway.engines.vllm.refusals import GET_DATA, Names, refused, unfit
+from gateway.errors import GatewayError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,11 +39,13 @@ class Submission:
         prompt: its ids.
         params: how to choose tokens; what vLLM reports, and when, is set by `Run`.
         options: more of `AsyncLLM.add_request`'s.
+        names: what the caller calls the fields that vLLM may refuse.
     """
 
     prompt: TokensInput
     params: SamplingParams
     options: dict[str, Any] = field(default_factory=dict)
+    names: Names = GET_DATA
 
 
 class Run:
@@ -88,6 +91,7 @@ class Run:
         self._done.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = False
+        self._refusal: GatewayError | None = None  # the engine's own
         self._last_word = asyncio.Event()  # all choices have ended by themselves
 
     @property
@@ -156,7 +160,7 @@ class Run:
             if (early := collector.get_nowait()) is not None:
                 self._on_output(early)
         except (VLLMClientError, ValueError) as error:
-            self._end(refused(error, structured=given.params.structured_outputs is not None))
+            self._end(refused(error, given.names, structured=given.params.structured_outputs is not None))
         except Exception as error:  # noqa: BLE001 - any end of the engine ends the request
             self._broken(error)
 
@@ -168,6 +172,9 @@ class Run:
             self._broken(output)
             return
         if not self._count(output):
+            return
+        self._look_for_refusal(output)
+        if self._refusal is not None:
             return
         if self._pending is None:
             self._pending = output
@@ -198,6 +205,17 @@ class Run:
             self._last_word.set()
         return True
 
+    def _look_for_refusal(self, output: RequestOutput) -> None:
+        """The engine gives up on a form only when it makes a grammar of it, with an end but without a reason."""
+        given = self._submission
+        if given.params.structured_outputs is None or self._cancelling:
+            return
+        if any(choice.finish_reason == "error" for choice in output.outputs):
+            log.warning("the engine made no grammar of what a request asked for")
+            self._cancelling = True
+            self._refusal = unfit(given.names.constraint)
+            self._spawn(self._abort())  # its other choices
+
     async def _abort(self) -> None:
         await self._added.wait()
         if self._over or self._request_id is None:
@@ -208,7 +226,7 @@ class Run:
             await asyncio.wait_for(self._last_word.wait(), self._session.ABORT_SECONDS)
         except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
             log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
-        self._end(Cancelled(self.produced))
+        self._end(self._refusal or Cancelled(self.produced))
 
     def _abort_counted(self, choice: int, produced: int) -> None:
         self._produced[choice] = produced
@@ -225,13 +243,3 @@ class Run:
                 "The model failed while it answered. Try again.", detail=type(error).__name__, retry_after=5
             )
         )
-
-
-def refused(error: Exception, *, structured: bool) -> InvalidRequestError:
-    """What vLLM refuses, in its own words: they name the parameter and never hold the prompt."""
-    words = str(error.args[0] if error.args else error).partition("\n")[0].rstrip(".")
-    if structured:
-        return InvalidRequestError(
-            f"Field `response_format` asks for what the model cannot follow: {words}.", param="response_format"
-        )
-    return InvalidRequestError(f"The model cannot do this: {words}.")

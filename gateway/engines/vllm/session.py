@@ -10,9 +10,10 @@ from gateway.engine import Model
 from gateway.engines.vllm.openai import OpenAIServing
 from gateway.engines.vllm.prompts import PromptEncoder
 from gateway.engines.vllm.pulse import Pulse
-from gateway.engines.vllm.run import refused
+from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.sampling import sampling_params
-from gateway.errors import UnavailableError
+from gateway.errors import InvalidRequestError, UnavailableError
+from gateway.json_schema import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +86,9 @@ class Session:
 
     def params(self, sampling: Sampling) -> SamplingParams:
         """VLLM's parameters; raises InvalidRequestError where it refuses them."""
+        if sampling.json_schema is not None and (words := fault(sampling.json_schema)) is not None:
+            field = "response_format.json_schema.schema"
+            raise InvalidRequestError(f"Field `{field}` {words}.", param=field)
         try:
             return sampling_params(sampling, self._defaults)
         except ValueError as error:
