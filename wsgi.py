@@ -18,7 +18,7 @@ with faults_end_the_process():
     key_store = build_key_store(settings)
 
 app = create_app(
-    Services(build_gateway(settings, key_store), key_store.subscriptions, key_store.products),
+    Services(build_gateway(settings, key_store), key_store.subscriptions, key_store.products, key_store.usage),
     max_body_bytes=settings.max_body_bytes,
     admin_token=settings.admin_token,
 )

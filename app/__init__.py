@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, getdata, management, openai, ops, telemetry
+from app import cli, errors, getdata, management, me, openai, ops, telemetry
 from app.contract import TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths
@@ -39,6 +39,7 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     app.register_blueprint(getdata.blueprint)
     app.register_blueprint(openai.blueprint)
     app.register_blueprint(ops.blueprint)
+    app.register_blueprint(me.blueprint)
     if admin_token is not None:
         app.register_blueprint(management.make_blueprint(admin_token))
     cli.register_commands(app)

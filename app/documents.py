@@ -21,6 +21,7 @@ def limits_document(limits: Limits) -> dict[str, object]:
         "maxTokens": limits.max_tokens,
         "models": None if limits.models is None else list(limits.models),
         "priority": limits.priority,
+        "sharedCache": limits.shared_cache,
     }
 
 

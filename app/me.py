@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, jsonify
+from marshmallow import RAISE, Schema
 from marshmallow.validate import OneOf
 
 from app import usage
 from app.auth import require_caller
 from app.body import json_object
 from app.documents import limits_document, moment
-from app.schemas import StrictSchema, Text, load_fields
+from app.schemas import Text, checked
 from app.services import services
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flask import Response
 
-    from gateway.subscriptions import Caller
+    from gateway.admission import Window
+
 
 blueprint = Blueprint("me", __name__, url_prefix="/me")
 
-_FILTERS = ("product", "model", "operation")
-_DEFAULT_BY = ("day", "model")
 
-
-class RegenerateKeySchema(StrictSchema):
+class RegenerateKeySchema(Schema):
     """The body of POST /me/regenerateKey."""
 
+    class Meta:
+        unknown = RAISE
+
     key = Text(required=True, validate=OneOf(["primary", "secondary"], error="should be `primary` or `secondary`"))
+
+
+_REGENERATE_KEY = RegenerateKeySchema()
 
 
 @blueprint.after_request
@@ -50,11 +54,11 @@ def subscription() -> Response:
         displayName=found.name,
         product=found.product,
         state=found.state.value,
-        startDate=_iso(found.starts_at),
-        expirationDate=_iso(found.expires_at),
+        startDate=moment(found.starts_at),
+        expirationDate=moment(found.expires_at),
         keyUsed=caller.key,
         limits=limits_document(caller.product.limits),
-        left={name: _window(window) for name, window in left.items()},
+        left={_camel(name): _window(window) for name, window in left.items()},
     )
 
 
@@ -62,19 +66,24 @@ def subscription() -> Response:
 def my_usage() -> Response:
     """What the caller has used; `since`, `until`, `by` and filters as for the operator, but of nobody else."""
     caller = require_caller()
-    chosen = usage.selection(_arguments(caller), ("subscription", *_FILTERS))
-    by = usage.dimensions(request.args.get("by"), _DEFAULT_BY)
-    return jsonify(usage.document(services().usage.sums(chosen, by)))
+    chosen, by = usage.wanted(("product", "model", "operation"), ("day", "model"))
+    own = replace(chosen, equal={**chosen.equal, "subscription": caller.subscription_id})
+    return jsonify(usage.document(services().usage.sums(own, by)))
 
 
 @blueprint.post("/regenerateKey", endpoint="regenerate my key")
 def regenerate_key() -> Response:
     """A new key in the place of one of the caller's own; the old one is void at once."""
     caller = require_caller()
-    slot = load_fields(RegenerateKeySchema(), json_object())["key"]
+    slot = checked(_REGENERATE_KEY, json_object('{"key": "primary"}'))["key"]
     key = services().subscriptions.regenerate(caller.subscription_id, slot)
     return jsonify({f"{slot}Key": key})
 
 
-def _arguments(caller: Caller) -> Mapping[str, str]:
-    return {**request.args.to_dict(), "subscription": caller.subscription_id}
+def _window(window: Window) -> dict[str, object]:
+    return {"limit": window.limit, "remaining": window.remaining, "resetSeconds": window.reset}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)

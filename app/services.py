@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.products import Products
     from gateway.service import Gateway
     from gateway.subscriptions import Subscriptions
+    from gateway.usage import Usage
 
 EXTENSION = "gateway"
 
@@ -22,6 +23,7 @@ class Services:
     gateway: Gateway
     subscriptions: Subscriptions
     products: Products
+    usage: Usage
 
 
 def services() -> Services:

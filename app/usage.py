@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from flask import request
+
+from app.auth import KEY_PARAMETER
+from app.body import quoted
 from gateway.errors import InvalidRequestError
 from gateway.usage import Selection, Sum, total
 
@@ -45,9 +49,27 @@ def selection(arguments: Mapping[str, str], filters: Collection[str]) -> Selecti
     return Selection({name: arguments[name] for name in filters if name in arguments}, since, until)
 
 
-def dimensions(text: str | None, default: Sequence[str]) -> Sequence[str]:
-    """What a comma-separated `by` names."""
-    return default if text is None else tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+def wanted(filters: Collection[str], default_by: Sequence[str]) -> tuple[Selection, Sequence[str]]:
+    """The calls, and what to sum them by, that the current request's query asks for.
+
+    Raises:
+        InvalidRequestError: a parameter is unknown, is there twice, or cannot be read.
+    """
+    known = ("since", "until", "by", *filters)
+    for name in request.args:
+        if name not in {*known, KEY_PARAMETER}:
+            raise InvalidRequestError(
+                f"Query parameter {quoted(name)} is not known. Known ones are: {', '.join(known)}.", param=name
+            )
+        if len(request.args.getlist(name)) > 1:
+            raise InvalidRequestError(f"Query parameter {quoted(name)} is there twice. Send it once.", param=name)
+    by = request.args.get("by")
+    return selection(request.args, filters), default_by if by is None else names(by)
+
+
+def names(text: str) -> Sequence[str]:
+    """What a comma-separated text names, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def document(sums: Sequence[Sum]) -> dict[str, object]:

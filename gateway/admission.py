@@ -248,6 +248,23 @@ class Admission:
         self.usage.prompt_tokens = prompt_tokens
         return grant.most
 
+    def left(self) -> dict[str, Window]:
+        """What each limit that the ledger holds leaves now, by its name in `Limits`. Raises UnavailableError."""
+        limits = self.limits
+        found: dict[str, Window] = {}
+        with self._all.ledger.account(self.call) as account:
+            if limits.call_quota is not None:
+                used, window = account.used("calls", limits.call_quota)
+                amount = limits.call_quota.amount
+                found["call_quota"] = Window(amount, max(0, amount - used), window.seconds_left(account.now))
+            if limits.max_concurrency is not None:
+                running = account.running().calls
+                found["max_concurrency"] = Window(limits.max_concurrency, limits.max_concurrency - running, None)
+            names = [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
+            for name, one in zip(names, _allowances(account, limits), strict=True):
+                found[name] = Window(one.limit, max(0, one.limit - one.used - one.reserved), one.reset)
+        return found
+
     def settle(self, status: int) -> None:
         """Write what it came to, once; later calls change nothing. Never fails.
 

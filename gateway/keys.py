@@ -62,9 +62,9 @@ class KeyHasher:
         """The 32 bytes that stand for a well-formed key."""
         return hmac.digest(self._pepper, key.encode("ascii"), "sha256")
 
-    def cache_salt(self, subscription_id: str) -> str:
-        """What keeps a subscription's prefix cache from others: 32 hex digits that no caller can know."""
-        return hmac.digest(self._pepper, b"prefix cache of " + subscription_id.encode(), "sha256")[:16].hex()
+    def cache_salt(self, sharers: str) -> str:
+        """What keeps the prefix cache of some from all others: 32 hex digits that no caller can know."""
+        return hmac.digest(self._pepper, f"prefix cache of {sharers}".encode(), "sha256")[:16].hex()
 
 
 def load_pepper(path: Path) -> bytes:

@@ -67,6 +67,7 @@ class Limits:
         max_tokens: the most that one request may have generated, in tokens.
         models: the names that requests may use; at least one.
         priority: the engine's: a smaller number goes first.
+        shared_cache: whether subscriptions to it share one prefix cache; otherwise each has its own.
     """
 
     rate: Rate | None = None
@@ -77,6 +78,7 @@ class Limits:
     max_tokens: int | None = None
     models: tuple[str, ...] | None = None
     priority: int | None = None
+    shared_cache: bool = False
 
     def __post_init__(self) -> None:
         for name in ("tokens_per_minute", "max_concurrency", "max_tokens"):
@@ -262,6 +264,7 @@ def product_from(row: Row[Any]) -> Product:
         max_tokens=row.products_max_tokens,
         models=None if row.products_models is None else tuple(row.products_models),
         priority=row.products_priority,
+        shared_cache=row.products_shared_cache,
     )
     return Product(row.products_id, row.products_name, limits, row.products_revision)
 
@@ -308,6 +311,7 @@ def _limit_columns(limits: Limits) -> dict[str, object]:
         "max_tokens": limits.max_tokens,
         "models": None if limits.models is None else [*limits.models],
         "priority": limits.priority,
+        "shared_cache": limits.shared_cache,
     }
 
 

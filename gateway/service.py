@@ -18,9 +18,9 @@ from gateway.errors import (
 from gateway.keeper import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gateway.admission import Admission, Admissions
+    from gateway.admission import Admission, Admissions, Window
     from gateway.engine import Engine, Event, Generation, OpenAIRequest
     from gateway.ledger import Usage
     from gateway.subscriptions import Caller
@@ -69,7 +69,7 @@ class Gateway:
     Args:
         engine: what makes the answers.
         admissions: holds the limits of products, and writes down what calls cost.
-        cache_salt: from a subscription's id to what keeps its prefix cache from others.
+        cache_salt: from those who share a prefix cache to what keeps it from others.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
     """
@@ -155,6 +155,14 @@ class Gateway:
             raise
         return Answer(prepared.start(self._terms(admission), most), model, admission.usage, stopwatch)
 
+    def left(self, caller: Caller) -> Mapping[str, Window]:
+        """What a caller's limits leave it now, by their names in `Limits`; the call rate is told by answers only.
+
+        Raises:
+            UnavailableError: the ledger cannot be reached.
+        """
+        return self._admissions.of(caller, "", "").left()
+
     def models(self) -> Sequence[Model]:
         """What requests may name, the default first.
 
@@ -214,7 +222,8 @@ class Gateway:
         sid = admission.call.subscription_id
         turn = min(self._admissions.running(sid), _TURNS) - 1
         priority = (admission.limits.priority or 0) * _TURNS + max(0, turn)
-        return Terms(admission.call.id, priority, self._cache_salt(sid))
+        sharers = f"product {admission.call.product_id}" if admission.limits.shared_cache else f"subscription {sid}"
+        return Terms(admission.call.id, priority, self._cache_salt(sharers))
 
     def _model_to_answer(self, name: str | None) -> Model:
         """The same; an answer shows its first name, whichever of its names a request used."""

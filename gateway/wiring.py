@@ -22,6 +22,7 @@ from gateway.service import Gateway
 from gateway.settings import ROOT, SettingsError
 from gateway.store import Store, StoreError, connect_store, open_store
 from gateway.subscriptions import Subscriptions
+from gateway.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ class KeyStore:
     hasher: KeyHasher
     subscriptions: Subscriptions
     products: Products
+    usage: Usage
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def build_key_store(settings: Settings) -> KeyStore:
     except (ValueError, OSError) as error:
         raise SettingsError([f"GATEWAY_KEY_PEPPER is not set, and its file does not do: {error}"]) from error
     hasher = KeyHasher(pepper)
-    return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store))
+    return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store), Usage(store))
 
 
 def build_call_rates(settings: Settings, store: Store) -> CallRates:

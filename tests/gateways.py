@@ -7,18 +7,22 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from app.services import Services
 from gateway.admission import PATIENCE_SECONDS, Admissions
 from gateway.engine import Terms
 from gateway.keys import KeyHasher
 from gateway.ledger import Ledger
+from gateway.products import Products
 from gateway.rates import CallRates, MemoryWindows
 from gateway.service import Gateway
+from gateway.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.engine import Engine
     from gateway.store import Store
+    from gateway.subscriptions import Subscriptions
 
 PEPPER = b"a pepper that only the tests know"
 
@@ -40,6 +44,11 @@ def make_gateway(  # noqa: PLR0913 - each has a default
     """A gateway whose limits are real."""
     admissions = Admissions(Ledger(store, clock), CallRates(MemoryWindows()), patience=patience, monotonic=monotonic)
     return Gateway(engine, admissions, KeyHasher(PEPPER).cache_salt, timeout, monotonic)
+
+
+def make_services(gateway: Gateway, subscriptions: Subscriptions, store: Store) -> Services:
+    """All that an app needs."""
+    return Services(gateway, subscriptions, Products(store), Usage(store))
 
 
 def some_terms() -> Terms:

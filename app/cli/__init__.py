@@ -1,4 +1,4 @@
-"""The operator's commands: `flask subscriptions …` and `flask products …`.
+"""The operator's commands: `flask subscriptions …`, `flask products …` and `flask usage`.
 
 Each takes its services from the app when it runs, and hands on what it needs of them. None of them loads the
 engine.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.cli.products import products
 from app.cli.subscriptions import subscriptions
+from app.cli.usage import usage
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -19,3 +20,4 @@ def register_commands(app: Flask) -> None:
     """Adds the groups to `app`'s command line; they expect `app.extensions["gateway"]` to be `Services`."""
     app.cli.add_command(subscriptions)
     app.cli.add_command(products)
+    app.cli.add_command(usage)

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from gateway.products import Products
     from gateway.subscriptions import Subscriptions
+    from gateway.usage import Usage
 
 
 class Services(Protocol):
@@ -26,14 +27,18 @@ class Services(Protocol):
     def products(self) -> Products:
         """What they may do."""
 
+    @property
+    def usage(self) -> Usage:
+        """What they have used."""
+
 
 def services() -> Services:
     """The services of the app that the command runs in."""
     return cast("Services", current_app.extensions["gateway"])
 
 
-class GatewayGroup(AppGroup):
-    """Commands whose failures are one line on standard error and exit code 1."""
+class OneLineErrors(click.Command):
+    """A command whose failures are one line on standard error and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command that `ctx` holds."""
@@ -41,6 +46,10 @@ class GatewayGroup(AppGroup):
             return super().invoke(ctx)
         except GatewayError as error:
             raise click.ClickException(_one_line(error)) from error
+
+
+class GatewayGroup(OneLineErrors, AppGroup):
+    """Commands whose failures are told so."""
 
 
 def _one_line(error: GatewayError) -> str:

@@ -71,6 +71,7 @@ class Options:
     max_tokens: int | Lifted | None
     priority: int | Lifted | None
     models: tuple[str, ...] | Lifted | None
+    shared_cache: bool | None
 
     def applied_to(self, limits: Limits) -> Limits:
         """`limits` with what was given; raises click.UsageError where a quota is given by halves."""
@@ -86,6 +87,7 @@ class Options:
             max_tokens=_given(self.max_tokens, limits.max_tokens),
             models=_given(self.models, limits.models),
             priority=_given(self.priority, limits.priority),
+            shared_cache=limits.shared_cache if self.shared_cache is None else self.shared_cache,
         )
 
 
@@ -120,6 +122,7 @@ def describe(limits: Limits) -> list[tuple[str, str]]:
         ("Max tokens", _text(limits.max_tokens)),
         ("Models", NOTHING if limits.models is None else ", ".join(limits.models)),
         ("Priority", _text(limits.priority)),
+        ("Prefix cache", "shared" if limits.shared_cache else "private"),
     ]
 
 

@@ -49,6 +49,11 @@ def show(pid: str, *, as_json: bool) -> None:
 @click.option("--max-concurrency", type=COUNT, metavar="N", help="Calls at a time.")
 @click.option("--max-tokens", type=COUNT, metavar="N", help="The most tokens that one call may have generated.")
 @click.option("--priority", type=PRIORITY, metavar="N", help="A smaller number goes first.")
+@click.option(
+    "--shared-cache/--private-cache",
+    default=None,
+    help="Whether its subscriptions share one prefix cache. Sharing is faster, and lets one learn what others asked.",
+)
 @click.option("--models", type=Names(), metavar="A,B", help="The models that calls may name.")
 @json_option
 def set_(pid: str, *, as_json: bool, **options: Any) -> None:

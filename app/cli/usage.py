@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from flask.cli import with_appcontext
 
-from app.cli.group import json_option, one_line_errors, services
+from app.cli.group import OneLineErrors, json_option, services
 from app.cli.output import NOTHING, print_json, print_table
-from app.usage import document, selection
+from app.usage import document, names, selection
 from gateway.usage import DEFAULT_BY, DIMENSIONS, total
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _FIGURES = ("Calls", "Failed", "Prompt", "Cached", "Completion", "Tokens")
 
 
-@click.command("usage")
+@click.command("usage", cls=OneLineErrors)
 @click.option("--subscription", metavar="SID", help="Only of this subscription.")
 @click.option("--since", metavar="DATE", help="Only from this day on, such as 2026-01-31; in UTC.")
 @click.option("--until", metavar="DATE", help="Only up to this day.")
@@ -27,22 +28,22 @@ _FIGURES = ("Calls", "Failed", "Prompt", "Cached", "Completion", "Tokens")
     "--by", metavar="A,B", default=",".join(DEFAULT_BY), show_default=True, help=f"Sum by: {', '.join(DIMENSIONS)}."
 )
 @json_option
-@one_line_errors
+@with_appcontext
 def usage(*, subscription: str | None, since: str | None, until: str | None, by: str, as_json: bool) -> None:
     """Show what was used: calls that have ended, and their tokens."""
     given = {"subscription": subscription, "since": since, "until": until}
     chosen = selection({name: value for name, value in given.items() if value is not None}, ("subscription",))
-    names = tuple(part.strip() for part in by.split(",") if part.strip())
-    sums = services().usage.sums(chosen, names)
+    wanted = names(by)
+    sums = services().usage.sums(chosen, wanted)
     if as_json:
         print_json(document(sums))
     elif not sums:
         click.echo("Nothing was used.")
     else:
-        rows = [(*(one.of[name] or NOTHING for name in names), *_figures(one)) for one in sums]
-        if names:
-            rows.append(("Total", *[""] * (len(names) - 1), *_figures(total(sums))))
-        print_table((*(name.capitalize() for name in names), *_FIGURES), rows)
+        rows = [(*(one.of[name] or NOTHING for name in wanted), *_figures(one)) for one in sums]
+        if wanted:
+            rows.append(("Total", *[""] * (len(wanted) - 1), *_figures(total(sums))))
+        print_table((*(name.capitalize() for name in wanted), *_FIGURES), rows)
 
 
 def _figures(one: Sum) -> Sequence[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, request
 
 from app.auth import bearer
-from app.management import products, subscriptions
+from app.management import products, subscriptions, usage
 from gateway.errors import AdminTokenError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def make_blueprint(admin_token: str) -> Blueprint:
     blueprint.after_request(_keep_out_of_caches)
     blueprint.register_blueprint(subscriptions.blueprint)
     blueprint.register_blueprint(products.blueprint)
+    blueprint.register_blueprint(usage.blueprint)
     return blueprint
 
 

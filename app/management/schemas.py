@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load
 from marshmallow.validate import OneOf, Range
 
-from app.schemas import Integer, Text
+from app.schemas import Boolean, Integer, Text
 from gateway.periods import Period
 from gateway.products import LARGEST, LONGEST_RENEWAL, Quota, Rate, is_id
 from gateway.subscriptions import State
@@ -156,6 +156,7 @@ class ProductChanges(Schema):
     max_tokens = Integer(data_key="maxTokens", validate=_COUNT, allow_none=True)
     models = fields.List(Text(), validate=_some, allow_none=True)
     priority = Integer(validate=Range(-_LARGEST_PRIORITY, _LARGEST_PRIORITY), allow_none=True)
+    shared_cache = Boolean(data_key="sharedCache")
 
     @post_load
     def _to_tuple(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

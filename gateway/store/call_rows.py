@@ -8,18 +8,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, select, update
 
 from gateway.store.tables import calls, quota_use, subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
     from gateway.periods import Window
 
-_SID, _SINCE = bindparam("sid"), bindparam("since")
+_SID: BindParameter[str] = bindparam("sid")
+_SINCE: BindParameter[datetime] = bindparam("since")
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _RUNS = calls.c.ended_at.is_(None)
 _TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
@@ -123,11 +124,6 @@ def used(connection: Connection, sid: str, kind: str, period: str, window: Windo
 def use(connection: Connection, sid: str, kind: str, moment: datetime, amount: int) -> None:
     """Add to every window that is kept and that the moment is in; `amount` may be negative."""
     connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
-
-
-def forget_use(connection: Connection, sids: Collection[str]) -> None:
-    """Have the windows of these subscriptions summed anew."""
-    connection.execute(delete(quota_use).where(quota_use.c.subscription_id.in_(sids)))
 
 
 def add(connection: Connection, values: Mapping[str, object]) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the annotations 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     TypedColumns,
     UniqueConstraint,
+    false,
 )
 
 from gateway.store.columns import UtcDateTime
@@ -63,6 +65,7 @@ class ProductColumns(TypedColumns):
     max_tokens: Named[int | None] = Column(BigInteger)
     models: Named[list[str] | None] = Column(JSON(none_as_null=True))
     priority: Named[int | None] = Column(Integer)
+    shared_cache: Named[bool] = Column(Boolean, default=False, server_default=false())
     revision: Named[int] = Column(BigInteger, default=first_revision, server_default="1")
 
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Column, Connection, Row
 
-DIMENSIONS = {
+DIMENSIONS: Mapping[str, Column[Any]] = {
     "day": calls.c.day,
     "subscription": calls.c.subscription_id,
     "product": calls.c.product_id,
@@ -48,7 +48,7 @@ def sums(
         since: only those that began then or later.
         until: only those that began before.
     """
-    columns = [DIMENSIONS[name].label(name) for name in by]
+    columns: list[Any] = [DIMENSIONS[name].label(name) for name in by]
     statement = select(*columns, *_FIGURES).where(calls.c.ended_at.is_not(None))
     for name, value in equal.items():
         statement = statement.where(DIMENSIONS[name] == value)
@@ -57,4 +57,5 @@ def sums(
     if until is not None:
         statement = statement.where(calls.c.started_at < until)
     groups = [DIMENSIONS[name] for name in by]
-    return connection.execute(statement.group_by(*groups).order_by(*groups)).all()
+    rows: Any = connection.execute(statement.group_by(*groups).order_by(*groups)).all()
+    return list(rows)

@@ -70,6 +70,7 @@ def test_show_has_every_limit(flask: Flask) -> None:
             "maxTokens": None,
             "models": None,
             "priority": None,
+            "sharedCache": False,
         },
     }
 
@@ -108,7 +109,7 @@ def test_none_lifts_each_limit(flask: Flask, products: Products) -> None:
     lifted = {option: "none" for option in EVERY_LIMIT if not option.endswith("-period")}
     document = json.loads(flask("products", "set", "gold", *arguments(lifted), "--json").stdout)
     assert products.get("gold").limits == Limits()
-    assert set(document["limits"].values()) == {None}
+    assert set(document["limits"].values()) == {None, False}  # a shared cache is no limit
 
 
 @pytest.mark.parametrize("period", [period.value for period in Period])

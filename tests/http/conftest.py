@@ -17,14 +17,12 @@ from werkzeug.test import EnvironBuilder
 
 from app import create_app
 from app.auth import KEY_HEADER
-from app.services import Services
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.keys import KeyHasher
-from gateway.products import Products
 from gateway.store import Store, open_store
 from gateway.subscriptions import Subscriptions
 from gateway.telemetry import configure_logging
-from tests.gateways import PEPPER, make_gateway
+from tests.gateways import PEPPER, make_gateway, make_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -188,8 +186,8 @@ def make_api(store: Store, subscriptions: Subscriptions, valid_key: str) -> Call
 
     def make(engine: ScriptedEngine | None = None) -> Api:
         engine, clock = engine or ScriptedEngine(context_length=CONTEXT_LENGTH), Clock()
-        services = Services(
-            make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=clock), subscriptions, Products(store)
+        services = make_services(
+            make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=clock), subscriptions, store
         )
         app = create_app(services, max_body_bytes=MAX_BODY_BYTES)
         return Api(app, engine, clock, store, subscriptions, valid_key)

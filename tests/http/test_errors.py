@@ -9,14 +9,12 @@ from werkzeug.exceptions import default_exceptions
 
 from app import create_app
 from app.errors import STATUS, status_of
-from app.services import Services
 from gateway import errors
 from gateway.engines.scripted import ScriptedEngine
 from gateway.keys import KeyHasher
-from gateway.products import Products
 from gateway.store import connect_store
 from gateway.subscriptions import Subscriptions
-from tests.gateways import PEPPER, make_gateway
+from tests.gateways import PEPPER, make_gateway, make_services
 from tests.http.conftest import Api, Clock
 
 if TYPE_CHECKING:
@@ -137,7 +135,7 @@ def without_store(tmp_path: Path) -> Api:
     store = connect_store(f"sqlite:///{tmp_path / 'no such folder' / 'g.sqlite3'}", patience=0.05)
     engine, clock = ScriptedEngine(), Clock()
     subscriptions = Subscriptions(store, KeyHasher(PEPPER))
-    services = Services(make_gateway(engine, store, monotonic=clock), subscriptions, Products(store))
+    services = make_services(make_gateway(engine, store, monotonic=clock), subscriptions, store)
     app = create_app(services, max_body_bytes=1024)
     return Api(app, engine, clock, store, subscriptions, "0" * 32)
 

@@ -16,11 +16,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from gateway.errors import PermissionDeniedError, RateLimitedError
 from gateway.keeper import Keeper
 from gateway.keys import KeyHasher
-from gateway.ledger import utc_now
 from gateway.periods import Period
 from gateway.products import Quota
 from gateway.store import connect_store, open_store
-from gateway.subscriptions import Subscriptions
+from gateway.subscriptions import Subscriptions, utc_now
 from tests.limits.conftest import MODEL, Book, make_book, tokens
 from tests.store.conftest import PEPPER, Clock
 from tests.store.processes import at_once

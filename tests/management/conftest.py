@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import create_app
-from app.services import Services
 from gateway.engines.scripted import ScriptedEngine
 from gateway.keys import KeyHasher
-from gateway.products import Products
-from gateway.service import Gateway
 from gateway.store import Store, open_store
 from gateway.subscriptions import Subscriptions
-from tests.http.conftest import CONTEXT_LENGTH, MAX_BODY_BYTES, PEPPER, REQUEST_TIMEOUT, Api, Reply, log
+from tests.gateways import PEPPER, make_gateway, make_services
+from tests.http.conftest import CONTEXT_LENGTH, MAX_BODY_BYTES, REQUEST_TIMEOUT, Api, Reply, log
 from tests.http.conftest import Clock as Monotonic
 from tests.store.conftest import Clock
 
@@ -100,7 +98,9 @@ def make_api(store: Store, clock: Clock, admin_token: str | None) -> Api:
     """The app over a store, with management where there is a token."""
     engine, monotonic = ScriptedEngine(context_length=CONTEXT_LENGTH), Monotonic()
     subscriptions = Subscriptions(store, KeyHasher(PEPPER), clock)
-    services = Services(Gateway(engine, REQUEST_TIMEOUT, monotonic), subscriptions, Products(store))
+    services = make_services(
+        make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=monotonic), subscriptions, store
+    )
     app = create_app(services, max_body_bytes=MAX_BODY_BYTES, admin_token=admin_token)
     return Api(app, engine, monotonic, store, subscriptions, "")
 

@@ -23,6 +23,7 @@ NO_LIMITS = {
     "maxTokens": None,
     "models": None,
     "priority": None,
+    "sharedCache": False,
 }
 ALL_LIMITS = {
     "rate": {"calls": 60, "seconds": 30},
@@ -56,7 +57,7 @@ def test_the_starters_are_there_in_the_form_of_apim(admin: Admin) -> None:
 def test_a_put_makes_a_product_with_every_limit(admin: Admin) -> None:
     reply = admin.put(GOLD, displayName="Gold", **ALL_LIMITS)
     assert reply.status == 201, reply.body
-    assert reply.json["properties"] == {"displayName": "Gold", **ALL_LIMITS}
+    assert reply.json["properties"] == {**NO_LIMITS, "displayName": "Gold", **ALL_LIMITS}
     shown = admin.get(GOLD)
     assert (shown.json, shown.headers["ETag"]) == (reply.json, reply.headers["ETag"])
 

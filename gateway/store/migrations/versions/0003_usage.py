@@ -1,4 +1,4 @@
-"""The usage ledger, and what the windows of quotas have used of it."""
+"""The usage ledger, what the windows of quotas have used of it, and whether a product's callers share a cache."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the two tables."""
+    """Make the two tables and the column."""
+    op.add_column("products", sa.Column("shared_cache", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "calls",
         sa.Column("id", sa.String(32), nullable=False),
@@ -60,3 +61,4 @@ def downgrade() -> None:
     op.drop_index("ix_calls_ended", "calls")
     op.drop_index("ix_calls_started", "calls")
     op.drop_table("calls")
+    op.drop_column("products", "shared_cache")
