@@ -89,7 +89,7 @@ def test_a_patch_sets_one_limit_or_lifts_it_with_null(admin: Admin, name: str) -
     }
     patch({other: limit for other, limit in ALL_LIMITS.items() if other != name})
     lifted = patch({name: None})
-    assert lifted.json["properties"] == {"displayName": "Gold", **ALL_LIMITS, name: None}
+    assert lifted.json["properties"] == {**NO_LIMITS, "displayName": "Gold", **ALL_LIMITS, name: None}
     assert admin.get(GOLD).json == lifted.json
 
 
