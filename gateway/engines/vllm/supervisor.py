@@ -25,7 +25,9 @@ _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CONFIGURE_LOGGING": "0",  # its records go through the gateway's own logging
     "VLLM_NO_USAGE_STATS": "1",  # nothing about a gateway's use is for others to know
-    "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+    # One core is left to HTTP and to what makes text of ids. Without it each of their moments stops all of the model's
+    # threads, which wait for one another many times in each step.
+    "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1)),
     "TOKENIZERS_PARALLELISM": "false",
 }
 
