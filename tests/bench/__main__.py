@@ -25,7 +25,8 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    set_engine_environment(load_settings().engine_flags)  # both sides inherit it, and the report can say it
+    # Both sides inherit it, and the report can say it.
+    set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     load_before = os.getloadavg()[0]
     try:
         starts = startup.measure(chosen.starts)
