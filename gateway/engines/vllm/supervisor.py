@@ -50,7 +50,7 @@ def compute_threads(cores: int, *, small_model: bool) -> int:
     """How many threads compute the model on a CPU.
 
     They wait for one another many times in each step, so whatever else needs a core for a moment stops them all: one
-    core is left to HTTP and to what makes text of ids. But a large model on few cores needs each of them more than that.
+    core is left to HTTP and to what makes text of ids. A large model on few cores needs all of them more than that.
     """
     return cores if cores < _FEW_CORES and not small_model else max(1, cores - 1)
 
