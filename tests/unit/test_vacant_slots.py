@@ -39,7 +39,6 @@ def connected(path: Path) -> Iterator[socket.socket]:
 
 def accept_all(vacant: VacantSlots) -> None:
     for listener in wait(list(vacant.listeners), 0):
-        assert isinstance(listener, socket.socket)
         vacant.accept(listener)
 
 
@@ -98,7 +97,6 @@ def test_the_slot_of_a_dead_worker_is_taken_over(vacant: VacantSlots, paths: lis
 def test_a_listener_whose_slot_was_left_meanwhile_is_passed_over(vacant: VacantSlots, paths: list[list[Path]]) -> None:
     with connected(paths[0][0]):
         (listener,) = wait(list(vacant.listeners), 5)
-        assert isinstance(listener, socket.socket)
         vacant.leave(0)
         vacant.accept(listener)
     assert len(vacant.listeners) == 2

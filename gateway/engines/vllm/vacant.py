@@ -1,7 +1,7 @@
 """The slots of the engine host that no worker has: somebody has to listen there, or EngineCore pays for it.
 
 EngineCore connects to both sockets of each slot from its start, and where nobody listens ZeroMQ tries again ten times a
-second. For 63 vacant slots that is a thousand attempts a second in the process of the model, each of which takes a core
+second. For 63 vacant slots that is hundreds of attempts a second in the process of the model, each of which takes a core
 away from it for a moment. So the host listens in the workers' stead: it takes the connections, never says a word, and
 hangs up when a worker comes, whom EngineCore then finds at its next attempt. ZeroMQ gives up on a silent peer after
 half a minute and connects again, which is rare enough.
@@ -45,12 +45,13 @@ class VacantSlots:
             listener.listen()
             self._listeners[path] = listener
 
-    def accept(self, listener: socket.socket) -> None:
+    def accept(self, readable: object) -> None:
         """Take a connection, in place of the one before. Where the slot was left meanwhile there is none."""
-        for path in [path for path, one in self._listeners.items() if one is listener]:
-            self._hang_up(path)
-            with contextlib.suppress(OSError):  # gone again
-                self._silent[path] = listener.accept()[0]
+        for path, listener in self._listeners.items():
+            if listener is readable:
+                self._hang_up(path)
+                with contextlib.suppress(OSError):  # gone again
+                    self._silent[path] = listener.accept()[0]
 
     def leave(self, slot: int) -> None:
         """Make room for a worker."""
