@@ -1,10 +1,10 @@
 """The slots of the engine host that no worker has: somebody has to listen there, or EngineCore pays for it.
 
 EngineCore connects to both sockets of each slot from its start, and where nobody listens ZeroMQ tries again ten times a
-second. For 63 vacant slots that is hundreds of attempts a second in the process of the model, each of which takes a core
-away from it for a moment. So the host listens in the workers' stead: it takes the connections, never says a word, and
-hangs up when a worker comes, whom EngineCore then finds at its next attempt. ZeroMQ gives up on a silent peer after
-half a minute and connects again, which is rare enough.
+second. For 63 vacant slots that is hundreds of attempts a second in the process of the model, each of which takes a
+core away from it for a moment. So the host listens in the workers' stead: it takes the connections, never says a word,
+and hangs up when a worker comes, whom EngineCore then finds at its next attempt. ZeroMQ gives up on a silent peer
+after half a minute and connects again, which is rare enough.
 """
 
 from __future__ import annotations
