@@ -51,7 +51,7 @@ def on_starting(server: Any) -> None:
     """In the master, before anything else: the private folder, the key store, the engine host."""
     global _host, _console  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
     configure_logging()
-    set_engine_environment(settings.engine_flags)
+    set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     _console = Console(settings)
     with faults_end_the_process():
         _console.prepare_store()

@@ -18,16 +18,22 @@ from tests.bench.sides import both
 def main() -> None:
     """Measure and report."""
     chosen = arguments.parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that nothing is left running
+    # A run that is stopped reports what it has and leaves nothing running. In a shell's background SIGINT is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    set_engine_environment(load_settings().engine_flags)  # both sides inherit it, and the report can say it
+    # Both sides inherit it, and the report can say it.
+    set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     load_before = os.getloadavg()[0]
-    starts = startup.measure(chosen.starts)
-    with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
-        result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+    try:
+        starts = startup.measure(chosen.starts)
+        with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
+            result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+    except KeyboardInterrupt:
+        sys.exit("stopped before the end of the first round: there is nothing to report")
     text = report.render(
         report.Run(
             arguments=chosen,

@@ -34,7 +34,7 @@ class BareEngine:
     def __init__(self) -> None:
         # Imported here: vLLM reads the environment when it is imported.
         settings = load_settings()
-        set_engine_environment(settings.engine_flags)
+        set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
         from gateway.engines.vllm import arguments  # noqa: PLC0415

@@ -13,7 +13,7 @@ from tests.bench import figures, machine
 from tests.bench.load import MAX_TOKENS, Cell, Load, Outcome, counting_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.bench.arguments import Arguments
     from tests.bench.sides import Side
@@ -82,41 +82,60 @@ class Result:
     same_text: tuple[int, int] = (0, 0)
     memory: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
+    def add(self, found: _Round) -> None:
+        """Append a whole round."""
+        for cell, sides in found.series.items():
+            for name, series in sides.items():
+                self.series[cell][name].extend(series)
+        same, answers = self.same_text
+        self.same_text = (same + found.same_text, answers + found.answers)
+
+
+@dataclass
+class _Round:
+    """One round: a value in each series, and how many of its answers were the same text on both sides."""
+
+    series: dict[Cell, dict[str, Series]]
+    same_text: int = 0
+    answers: int = 0
+
 
 def measure(sides: Mapping[str, Side], arguments: Arguments) -> Result:
-    """All rounds of all cells, or the whole ones until Ctrl-C."""
+    """All rounds of all cells, or the whole ones until Ctrl-C or SIGTERM."""
     cells = [Cell(level, stream) for level in arguments.levels for stream in (False, True)]
     prompts = _probe(sides, arguments.prompts)
     following = cycle(prompts)
-    result = Result(len(prompts), 0, {cell: {name: Series() for name in sides} for cell in cells})
+    whole: list[_Round] = []
     try:
-        while result.rounds < arguments.rounds:
-            _round(sides, arguments, following, result)
+        while len(whole) < arguments.rounds:
+            whole.append(_round(sides, arguments, cells, following, number=len(whole)))
     except KeyboardInterrupt:
-        if not result.rounds:
+        if not whole:
             raise
         _tell("broken off: the report has the whole rounds so far")
+    result = Result(len(prompts), len(whole), {cell: {name: Series() for name in sides} for cell in cells})
+    for one in whole:
+        result.add(one)
     for name, side in sides.items():
         for part, pids in side.processes().items():
             result.memory[name, part] = machine.memory_mib(*pids)
     return result
 
 
-def _round(sides: Mapping[str, Side], arguments: Arguments, prompts: Iterator[str], result: Result) -> None:
-    """Each cell once on each side; counts only when it is whole."""
+def _round(
+    sides: Mapping[str, Side], arguments: Arguments, cells: Sequence[Cell], prompts: Iterator[str], *, number: int
+) -> _Round:
+    """Each cell once on each side."""
     # Whoever comes second finds the machine as the first has left it: take turns.
-    order = list(sides) if result.rounds % 2 == 0 else list(sides)[::-1]
-    found: dict[Cell, dict[str, Series]] = {}
-    for cell in result.series:
+    order = list(sides) if number % 2 == 0 else list(sides)[::-1]
+    found = _Round({cell: {name: Series() for name in sides} for cell in cells})
+    for cell, series in found.series.items():
         load = Load(cell.level, cell.stream, list(islice(prompts, arguments.requests(cell.level))))
-        found[cell] = {name: Series() for name in sides}
-        outcomes = {name: _run(sides, name, load, found[cell][name]) for name in order}
-        _compare(outcomes, result)
-        _tell(f"round {result.rounds + 1} of {arguments.rounds}, {cell}: {_speeds(found[cell])}")
-    for cell, series in found.items():
-        for name in sides:
-            result.series[cell][name].extend(series[name])
-    result.rounds += 1
+        outcomes = {name: _run(sides, name, load, series[name]) for name in order}
+        found.same_text += _compare(outcomes)
+        found.answers += len(load.prompts)
+        _tell(f"round {number + 1} of {arguments.rounds}, {cell}: {_speeds(series)}")
+    return found
 
 
 def _probe(sides: Mapping[str, Side], number: int) -> list[str]:
@@ -170,8 +189,8 @@ class _Clocks:
         return _Clocks(self.wall - earlier.wall, self.busy - earlier.busy, cpu)
 
 
-def _compare(outcomes: Mapping[str, Outcome], result: Result) -> None:
-    """Both sides must have done the same work: ids in, ids out."""
+def _compare(outcomes: Mapping[str, Outcome]) -> int:
+    """Both sides must have done the same work: ids in, ids out. How many answers were the same text, too."""
     work = {
         name: [(sample.prompt_tokens, sample.output_tokens) for sample in outcome.samples]
         for name, outcome in outcomes.items()
@@ -180,8 +199,7 @@ def _compare(outcomes: Mapping[str, Outcome], result: Result) -> None:
     if first != second or any(tokens != MAX_TOKENS for _, tokens in first):
         raise UnequalError(f"prompt and output tokens differ between the sides or from {MAX_TOKENS}: {work}")
     answers = [[sample.text for sample in outcome.samples] for outcome in outcomes.values()]
-    same = sum(one == other for one, other in zip(*answers, strict=True))
-    result.same_text = (result.same_text[0] + same, result.same_text[1] + len(first))
+    return sum(one == other for one, other in zip(*answers, strict=True))
 
 
 def _speeds(series: Mapping[str, Series]) -> str:

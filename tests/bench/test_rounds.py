@@ -79,5 +79,6 @@ def test_what_is_broken_off_leaves_whole_rounds() -> None:
 
     result = rounds.measure(pretend([], tokens), CHOSEN)
     assert result.rounds == 1
+    assert result.same_text == (8, 8)  # and not those of the round that was broken off
     for sides in result.series.values():
         assert all(len(series.tokens_per_second) == 1 for series in sides.values())

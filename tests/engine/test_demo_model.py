@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from jinja2 import TemplateError
 from tokenizers.decoders import DecodeStream
 from transformers import AutoTokenizer
+
+from deploy.demo_model.demo.evaluate import GOALS
+from gateway.settings import DEMO_MODEL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -103,3 +107,9 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "not a model" in done.stderr
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_shipped_model_reaches_the_goals_of_its_training() -> None:
+    figures = re.findall(r"^\| ([^|]+) \| (\d+) of (\d+) \|$", (DEMO_MODEL / "README.md").read_text(), re.MULTILINE)
+    shares = {kind: int(right) / int(total) for kind, right, total in figures}
+    assert {kind: share for kind, share in GOALS.items() if shares[kind] < share} == {}

@@ -77,3 +77,22 @@ def test_outputs_are_read_as_run_py_does_it() -> None:
     assert list(inspect.signature(RequestOutputCollector.put).parameters) == ["self", "output"]
     assert list(inspect.signature(RequestOutput.add).parameters) == ["self", "next_output", "aggregate"]
     assert 'f"{index}_{self.request_id}"' in inspect.getsource(ParentRequest.get_child_info)
+
+
+def test_streams_are_collected_as_run_py_does_it() -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor, RequestState  # noqa: PLC0415
+
+    # Once for each step of the engine (or each part of a large one), looked up anew each time.
+    assert "output_processor.process_outputs(" in inspect.getsource(AsyncLLM._run_output_handler)  # noqa: SLF001
+    assert "self.request_states[request_id] = req_state" in inspect.getsource(OutputProcessor.add_request)
+    made = inspect.getsource(RequestState.make_request_output)
+    assert list(inspect.signature(RequestState.make_request_output).parameters)[1:5] == [
+        "new_token_ids",
+        "pooling_output",
+        "finish_reason",
+        "stop_reason",
+    ]
+    assert "if self.stream_interval > 1:" in made
+    assert "self.detokenizer.output_token_ids[" in made
+    assert "self.sent_tokens_offset = self.detokenizer.num_output_tokens()" in made

@@ -1,4 +1,4 @@
-"""When readers are woken: at once while they are few, together when they are many."""
+"""When streams are handed on: at once while they are few, together when they are many."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ class Loop:
 
 
 class Reader:
-    """Counts its deliveries."""
+    """Counts how often it collects."""
 
-    def __init__(self) -> None:
-        self.delivered = 0
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.collected = 0
+        self._then = then
 
-    def deliver(self) -> None:
+    def collect(self) -> None:
         """One more."""
-        self.delivered += 1
+        self.collected += 1
+        self._then()
 
 
 @pytest.fixture
@@ -56,34 +58,61 @@ def pulse(loop: Loop) -> Pulse:
     return Pulse(found)
 
 
-def test_one_reader_is_woken_at_once_and_again_soon(loop: Loop, pulse: Pulse) -> None:
+def test_one_reader_collects_after_each_step(loop: Loop, pulse: Pulse) -> None:
     reader = Reader()
-    pulse.request(reader)
-    assert reader.delivered == 0  # not before what runs now is over: the other outputs of the step
+    pulse.join(reader)
+    pulse.step()
+    assert reader.collected == 0  # not before what runs now is over: the other outputs of the step
     loop.run()
-    assert reader.delivered == 1
+    assert reader.collected == 1
     loop.now += 0.005  # faster than any model makes an id for one
-    pulse.request(reader)
+    pulse.step()
     loop.run()
-    assert reader.delivered == 2
+    assert reader.collected == 2
 
 
-def test_many_readers_are_woken_together_ten_times_a_second(loop: Loop, pulse: Pulse) -> None:
+def test_many_readers_collect_together_ten_times_a_second(loop: Loop, pulse: Pulse) -> None:
     readers = [Reader() for _ in range(64)]
     for reader in readers:
-        pulse.request(reader)
+        pulse.join(reader)
+    pulse.step()
+    pulse.step()
     assert len(loop.planned) == 1
     loop.run()
-    assert {reader.delivered for reader in readers} == {1}
-    pulse.request(readers[0])
+    assert {reader.collected for reader in readers} == {1}
+    pulse.step()
     ((when, _),) = loop.planned
     assert when == pytest.approx(loop.now + 0.1)
 
 
 def test_the_wait_grows_with_the_readers(loop: Loop, pulse: Pulse) -> None:
     for reader in [Reader() for _ in range(16)]:
-        pulse.request(reader)
+        pulse.join(reader)
+    pulse.step()
     loop.run()
-    pulse.request(Reader())
+    pulse.step()
     ((when, _),) = loop.planned
     assert when == pytest.approx(loop.now + 0.04)
+
+
+def test_nothing_is_planned_while_nobody_reads_along_or_no_step_is_made(loop: Loop, pulse: Pulse) -> None:
+    reader = Reader()
+    pulse.step()
+    pulse.join(reader)
+    assert not loop.planned
+    pulse.leave(reader)
+    pulse.leave(reader)
+    pulse.step()
+    assert not loop.planned
+
+
+def test_a_reader_may_leave_while_it_collects(loop: Loop, pulse: Pulse) -> None:
+    leaving = Reader(lambda: pulse.leave(leaving))
+    staying = Reader()
+    pulse.join(leaving)
+    pulse.join(staying)
+    for _ in range(2):
+        loop.now += 1
+        pulse.step()
+        loop.run()
+    assert (leaving.collected, staying.collected) == (1, 2)

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 
 ALIKE = 0.85
 ROWS = 48
-# What the whole training has to reach, by kind of question.
-GOALS = {"paraphrases": 0.9, "modest": 0.95, "styles": 0.8, "counting": 0.9}
+# What the whole training has to reach: a guard against a plan or a corpus that makes the model worse. A little below
+# the figures of the model that is shipped (its README), since other processors and threads round differently.
+GOALS = {
+    "paraphrases": 0.60,  # shipped: 0.63; what a new user types first is answered with the right text
+    "modest": 0.90,  # shipped: 0.93; a wrong answer where it should say that it does not know misleads most
+    "styles": 0.55,  # shipped: 0.61; a system prompt has to change the answer visibly
+}
+# The other kinds have no goal: the shipped model gets so few of them right (JSON, counting, sums), or so nearly the
+# half where there are two answers (yes or no), that a good training could miss such a goal and a bad one reach it.
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
+from gateway.engines.vllm.vacant import VacantSlots
 from gateway.processes import die_with_parent
 from gateway.telemetry import configure_logging
 
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.engine.utils import CoreEngineProcManager
 
-# A client socket costs the engine next to nothing and is used once in an epoch: enough for many restarts of workers.
+# One is used up by each worker that comes in an epoch: enough for many restarts of workers.
 SLOTS = 64
 RETRY_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 STABLE_SECONDS = 60.0
 _SOCKETS = "[io][0-9]*"
+_IPC = "ipc://"
 
 log = logging.getLogger("gateway.engine.host")
 
@@ -100,28 +103,33 @@ class Host:
 
     def _serve(self, epoch: int, engine: _Engine) -> None:
         """Until the engine dies: let clients in, give each a slot, notice the ones that leave."""
-        free = iter(range(SLOTS))
+        free = deque(range(SLOTS))
         self._orphans.clear()
         for client in list(self._clients):
             self._attach(client, epoch, engine, free)
+        for slot in free:
+            engine.vacant.take(slot)
         while True:
-            ready = wait([*engine.sentinels, *self._clients, self._listener_connection()])
+            ready = wait([*engine.sentinels, *self._clients, self._listener_connection(), *engine.vacant.listeners])
             if any(sentinel in ready for sentinel in engine.sentinels):
                 log.error("the engine died; a new one is started")
                 return
             for connection in ready:
                 if connection in self._clients:
-                    self._drop(connection, epoch)
+                    self._drop(connection, epoch, engine)
+                elif connection is not self._listener_connection():
+                    engine.vacant.accept(connection)
                 elif (newcomer := self._accept()) is not None and not self._attach(newcomer, epoch, engine, free):
                     return
 
-    def _attach(self, client: Connection, epoch: int, engine: _Engine, free: Iterator[int]) -> bool:
+    def _attach(self, client: Connection, epoch: int, engine: _Engine, free: deque[int]) -> bool:
         """Give a client a slot. False when there is none left: then only a new engine has new ones."""
-        slot = next(free, None)
-        if slot is None:
+        if not free:
             log.warning("all %d client sockets of the engine are used up: it is started anew", SLOTS)
             return False
+        slot = free.popleft()
         self._clients[client] = slot
+        engine.vacant.leave(slot)
         self._tell(client, engine.attachment(epoch, slot, tuple(self._orphans)))
         return True
 
@@ -134,11 +142,12 @@ class Host:
         self._clients[client] = None
         return client
 
-    def _drop(self, client: Connection, epoch: int) -> None:
+    def _drop(self, client: Connection, epoch: int, engine: _Engine) -> None:
         slot = self._clients.pop(client)
         client.close()
         if slot is not None:
             self._orphans.append(slot)
+            engine.vacant.take(slot)
             self._tell_all(Orphans(epoch, slot))
 
     def _tell_all(self, message: object) -> None:
@@ -172,6 +181,8 @@ class _Engine:
         self, manager: CoreEngineProcManager, addresses: Any, config: VllmConfig, serving: dict[str, Any]
     ) -> None:
         self.sentinels: list[int] = manager.sentinels()
+        pairs = zip(addresses.inputs, addresses.outputs, strict=True)
+        self.vacant = VacantSlots([[Path(address.removeprefix(_IPC)) for address in pair] for pair in pairs])
         self._addresses = addresses
         self._config = config
         self._serving = serving
@@ -203,14 +214,16 @@ def _engine(config: VllmConfig, serving: dict[str, Any], folder: Path, epoch: in
     config = deepcopy(config)  # loading writes into it
     # Short names: a Unix socket's path has 107 characters at most.
     addresses = EngineZmqAddresses(
-        inputs=[f"ipc://{folder}/i{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
-        outputs=[f"ipc://{folder}/o{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
+        inputs=[f"{_IPC}{folder}/i{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
+        outputs=[f"{_IPC}{folder}/o{os.getpid()}.{epoch}.{slot}" for slot in range(SLOTS)],
     )
     manager = None
     try:
         with launch_core_engines(config, Executor.get_class(config), log_stats=False, addresses=addresses) as launch:
             manager = launch.engine_manager
-        yield _Engine(manager, addresses, config, serving)
+        engine = _Engine(manager, addresses, config, serving)
+        with contextlib.closing(engine.vacant):
+            yield engine
     finally:
         if manager is not None:
             # It holds nothing that is to be saved, and the end of a Python process with torch in it takes seconds.

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from vllm.inputs.engine import TokensInput
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine.output_processor import RequestState
 
     from gateway.engine import Terms
     from gateway.engines.vllm.session import Session
 
-# Ids between two reports of vLLM on one request: for a whole answer the first id and the end are enough.
+# Ids between two reports that vLLM makes on a request by itself. The first id and the end it always reports; what is
+# between them is collected in a beat. An output for each id would cost seven times as much as making text of it.
 _NEVER = 1 << 30
 
 log = logging.getLogger("gateway.engine")
@@ -75,8 +77,7 @@ class Run:
         params = submission.params
         params.output_kind = RequestOutputKind.DELTA
         params.skip_clone = True  # they are this run's own already
-        if not stream:
-            params.stream_interval = _NEVER
+        params.stream_interval = _NEVER
         self._take = take
         self._stream = stream
         self._request_id: str | None = None  # vLLM's internal one, once it is in the engine
@@ -84,8 +85,6 @@ class Run:
         self._produced = [0] * params.n  # ids, by choice
         self._ended = [False] * params.n
         self._pending: RequestOutput | None = None
-        self._begun = False  # whether any text was handed over
-        self._asked = False  # for the next beat
         self._over = False
         self._done = asyncio.Event()
         self._done.set()
@@ -119,17 +118,13 @@ class Run:
         """End it here; the engine is gone."""
         self._end(error)
 
-    def deliver(self) -> None:
-        """Hand over what has come since the last time."""
-        self._asked = False
-        output, self._pending = self._pending, None
-        if output is None or self._over:
+    def collect(self) -> None:
+        """Hand over what has come since the last time. Called in the beat of all streams."""
+        if self._over:
             return
-        self._begun = True
-        if output.finished:
-            self._end(output)
-        else:
-            self._take(output)
+        for state in self._states():
+            self._gather(state)
+        self._deliver_text()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -142,6 +137,7 @@ class Run:
             self._added.set()
             self._last_word.set()
             self._session.runs.discard(self)
+            self._session.pulse.leave(self)
             self._take(last)
             self._done.set()
 
@@ -176,21 +172,44 @@ class Run:
         self._look_for_refusal(output)
         if self._refusal is not None:
             return
+        whole = self._keep(output)
+        if whole.finished:
+            self._end(whole)
+        elif self._stream:
+            self._session.pulse.join(self)
+            self._deliver_text()
+
+    def _states(self) -> list[RequestState]:
+        """VLLM's own records of what has come; those that have ended are gone from it."""
+        if self._request_id is None:
+            return []
+        states = self._session.llm.output_processor.request_states
+        found = (states.get(part) for part in parts_of(self._request_id, self._submission.params.n))
+        return [state for state in found if state is not None]
+
+    def _gather(self, state: RequestState) -> None:
+        ids = state.detokenizer.output_token_ids[state.sent_tokens_offset :]
+        if len(ids) < self._session.stream_interval:
+            return
+        # vLLM would hold them back; with an interval of 1 it takes the ids that it is given as the new ones.
+        state.stream_interval = 1
+        output = state.make_request_output(ids, None, None, None)
+        state.stream_interval = _NEVER
+        state.sent_tokens_offset += len(ids)
+        if output is not None and self._count(output):
+            self._keep(output)
+
+    def _keep(self, output: RequestOutput) -> RequestOutput:
         if self._pending is None:
             self._pending = output
         else:
             self._pending.add(output, aggregate=True)
-        if self._pending.finished:
-            self.deliver()
-        elif self._stream and any(choice.text for choice in self._pending.outputs):
-            self._schedule()
+        return self._pending
 
-    def _schedule(self) -> None:
-        if not self._begun:
-            self.deliver()
-        elif not self._asked:
-            self._asked = True
-            self._session.pulse.request(self)
+    def _deliver_text(self) -> None:
+        if self._pending is not None and any(choice.text for choice in self._pending.outputs):
+            output, self._pending = self._pending, None
+            self._take(output)
 
     def _count(self, output: RequestOutput) -> bool:
         """Take down what an output says; whether it is an answer's, and not the echo of an abort of ours."""
@@ -243,3 +262,8 @@ class Run:
                 "The model failed while it answered. Try again.", detail=type(error).__name__, retry_after=5
             )
         )
+
+
+def parts_of(request_id: str, choices: int) -> list[str]:
+    """VLLM's ids of what it runs for a request, by choice: several choices are requests of their own to it."""
+    return [request_id] if choices == 1 else [f"{index}_{request_id}" for index in range(choices)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Model
 from gateway.engines.vllm.openai import OpenAIServing
 from gateway.engines.vllm.prompts import PromptEncoder
 from gateway.engines.vllm.pulse import Pulse
 from gateway.engines.vllm.refusals import refused
+from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
@@ -37,7 +39,8 @@ class Session:
         openai: vLLM's own serving of OpenAI's API.
         encoder: from conversations to ids.
         runs: the requests that are under way.
-        pulse: paces their deliveries.
+        pulse: paces the streams among them.
+        stream_interval: the operator's: ids that a stream waits for at least.
     """
 
     # How long the engine may take to say what it had produced. Only one that hangs takes longer.
@@ -48,6 +51,8 @@ class Session:
         self._names = names
         self.runs: set[Run] = set()
         self.pulse = Pulse(asyncio.get_running_loop())
+        self.stream_interval: int = llm.output_processor.stream_interval
+        _call_after(llm.output_processor, "process_outputs", self.pulse.step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
         self.openai = OpenAIServing(llm, names, self.encoder, attachment.serving)
@@ -109,10 +114,10 @@ class Session:
 
         Args:
             request_id: vLLM's internal one.
-            choices: how many it has; vLLM runs each of several as a request of its own.
+            choices: how many it has.
             counted: told the index, and the ids produced, of each choice that the engine was still working on.
         """
-        parts = {request_id: 0} if choices == 1 else {f"{index}_{request_id}": index for index in range(choices)}
+        parts = {part: index for index, part in enumerate(parts_of(request_id, choices))}
         engines = await asyncio.wait_for(
             self.llm.engine_core.call_utility_all_async("gateway_abort", list(parts)), self.ABORT_SECONDS
         )
@@ -150,3 +155,16 @@ class Session:
         for run in list(self.runs):
             run.fail(UnavailableError("The model restarted while it answered. Try again.", retry_after=5))
         self.llm.shutdown()
+
+
+def _call_after(owner: object, name: str, then: Callable[[], None]) -> None:
+    """Replace a method of one object by itself with a call behind it."""
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        result = method(*args, **kwargs)
+        then()
+        return result
+
+    setattr(owner, name, called)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_SECONDS = 10.0
+_FEW_CORES = 4
 _RESTART_SECONDS = 1.0
 
 # What vLLM reads from the environment and no flag sets; the operator's own value wins.
@@ -25,23 +26,33 @@ _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CONFIGURE_LOGGING": "0",  # its records go through the gateway's own logging
     "VLLM_NO_USAGE_STATS": "1",  # nothing about a gateway's use is for others to know
-    "OMP_NUM_THREADS": str(os.cpu_count() or 1),
     "TOKENIZERS_PARALLELISM": "false",
 }
 
 
-def set_engine_environment(flags: Sequence[str]) -> None:
+def set_engine_environment(flags: Sequence[str], *, small_model: bool = False) -> None:
     """Give vLLM its settings, in this process and in those that it starts.
 
     Args:
         flags: the engine's.
+        small_model: whether a step of the model takes only milliseconds on one core.
     """
-    for name, value in _ENVIRONMENT.items():
+    threads = compute_threads(len(os.sched_getaffinity(0)), small_model=small_model)
+    for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
         os.environ.setdefault(name, value)
     if "--enforce-eager" in flags:
         # Without it vLLM still compiles a few small functions when they are first used, as by the first request for
         # logprobs: half a minute in which the engine answers nobody.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+
+def compute_threads(cores: int, *, small_model: bool) -> int:
+    """How many threads compute the model on a CPU.
+
+    They wait for one another many times in each step, so whatever else needs a core for a moment stops them all: one
+    core is left to HTTP and to what makes text of ids. A large model on few cores needs all of them more than that.
+    """
+    return cores if cores < _FEW_CORES and not small_model else max(1, cores - 1)
 
 
 class EngineHost:

@@ -1,0 +1,35 @@
+"""What vLLM reads from its environment: the gateway's defaults, and that the operator's own values win."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gateway.engines.vllm import supervisor
+
+
+@pytest.mark.parametrize(
+    ("cores", "small_model", "threads"),
+    [
+        (1, True, 1),
+        (1, False, 1),
+        (2, True, 1),
+        (2, False, 2),
+        (3, False, 3),
+        (4, False, 3),
+        (4, True, 3),
+        (64, False, 63),
+    ],
+)
+def test_a_core_is_left_to_the_front_end_unless_a_large_model_has_few(
+    cores: int, *, small_model: bool, threads: int
+) -> None:
+    assert supervisor.compute_threads(cores, small_model=small_model) == threads
+
+
+def test_the_operators_own_values_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
+    supervisor.set_engine_environment(["--enforce-eager"], small_model=True)
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert os.environ["TORCHDYNAMO_DISABLE"] == "1"
