@@ -13,7 +13,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.errors import GatewayError, InvalidRequestError, PermissionDeniedError, RateLimitedError
+from gateway.errors import (
+    GatewayError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnavailableError,
+)
 from gateway.ledger import MINUTE, Call, End, Usage
 from gateway.periods import clock_time
 
@@ -193,6 +199,7 @@ class Admission:
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
+        self._away = False  # the ledger or the rates could not be reached
         self._settled = False
 
     def open(self) -> None:
@@ -203,6 +210,13 @@ class Admission:
             PermissionDeniedError: the call quota of the period is used up.
             UnavailableError: the ledger cannot be reached.
         """
+        try:
+            self._open()
+        except UnavailableError:
+            self._away = True
+            raise
+
+    def _open(self) -> None:
         limits = self.limits
         if limits.rate is not None:
             try:
@@ -239,7 +253,11 @@ class Admission:
         if self.limits.max_tokens is not None:
             sequences = [min(one, self.limits.max_tokens) for one in sequences]
         wanted = _Wanted(model.name, prompt_tokens, sequences)
-        grant = self._reserve(wanted, cut=False) or self._wait(wanted)
+        try:
+            grant = self._reserve(wanted, cut=False) or self._wait(wanted)
+        except UnavailableError:
+            self._away = True
+            raise
         if not grant.most:
             raise RateLimitedError(
                 "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
@@ -268,6 +286,9 @@ class Admission:
     def settle(self, status: int) -> None:
         """Write what it came to, once; later calls change nothing. Never fails.
 
+        A call that was refused because the ledger could not be reached, and that has no row, gets none: there may be
+        any number of them.
+
         Args:
             status: what the caller was told, as an HTTP status; 499 where it hung up.
         """
@@ -275,7 +296,12 @@ class Admission:
             return
         self._settled = True
         duration = self._all.monotonic() - self._started
-        self._all.ledger.end(self.call, End(status, self.usage, self.model, duration), begun=self._begun)
+        end = End(status, self.usage, self.model, duration)
+        if not self._away:
+            self._all.ledger.end(self.call, end, begun=self._begun)
+        elif self._begun:
+            # The caller has waited for the ledger once, in vain, and is not to wait again.
+            self._all.ledger.end_late(self.call, end)
         self._all.remove(self)
 
     def _count_call(self, account: Account, quota: Quota) -> None:

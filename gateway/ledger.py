@@ -170,8 +170,11 @@ class Ledger:
             self._write(call, end, begun=begun)
         except UnavailableError as error:
             log.warning("the end of a call is written later", trace_id=call.trace_id, detail=error.detail)
-            with self._lock:
-                self._unwritten[call.id] = (call, end, begun)
+            self._keep(call, end, begun=begun)
+
+    def end_late(self, call: Call, end: End) -> None:
+        """Leave it to `write_late` to write how a call ended that has a row."""
+        self._keep(call, end, begun=True)
 
     def write_late(self) -> int:
         """Write what could not be written; how much is left. Raises UnavailableError."""
@@ -199,6 +202,10 @@ class Ledger:
         """
         with self._store.writing() as connection:
             return sum(self._lose(connection, call, tokens) for call, tokens in produced.items())
+
+    def _keep(self, call: Call, end: End, *, begun: bool) -> None:
+        with self._lock:
+            self._unwritten[call.id] = (call, end, begun)
 
     def _write(self, call: Call, end: End, *, begun: bool) -> None:
         values = _end_values(end, self.clock())
