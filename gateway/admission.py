@@ -10,6 +10,7 @@ import itertools
 import math
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,10 +25,12 @@ from gateway.ledger import MINUTE, Call, End, Usage
 from gateway.periods import clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from gateway.engine import Model
     from gateway.ledger import Account, Ledger
+    from gateway.periods import Window as PeriodWindow
     from gateway.products import Limits, Quota
     from gateway.rates import CallRates
     from gateway.subscriptions import Caller
@@ -199,7 +202,7 @@ class Admission:
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
-        self._away = False  # the ledger or the rates could not be reached
+        self._ledger_away = False
         self._settled = False
 
     def open(self) -> None:
@@ -210,13 +213,6 @@ class Admission:
             PermissionDeniedError: the call quota of the period is used up.
             UnavailableError: the ledger cannot be reached.
         """
-        try:
-            self._open()
-        except UnavailableError:
-            self._away = True
-            raise
-
-    def _open(self) -> None:
         limits = self.limits
         if limits.rate is not None:
             try:
@@ -224,8 +220,11 @@ class Admission:
             except RateLimitedError as error:
                 self.requests = Window(limits.rate.calls, 0, error.retry_after or 0.0)
                 raise
+            except UnavailableError:  # they are counted in the same store
+                self._ledger_away = True
+                raise
         if limits.max_concurrency is not None or limits.call_quota is not None:
-            with self._all.ledger.account(self.call) as account:
+            with self._account() as account:
                 if limits.max_concurrency is not None:
                     _check_concurrency(account, limits.max_concurrency)
                 if limits.call_quota is not None:
@@ -253,11 +252,7 @@ class Admission:
         if self.limits.max_tokens is not None:
             sequences = [min(one, self.limits.max_tokens) for one in sequences]
         wanted = _Wanted(model.name, prompt_tokens, sequences)
-        try:
-            grant = self._reserve(wanted, cut=False) or self._wait(wanted)
-        except UnavailableError:
-            self._away = True
-            raise
+        grant = self._reserve(wanted, cut=False) or self._wait(wanted)
         if not grant.most:
             raise RateLimitedError(
                 "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
@@ -276,18 +271,15 @@ class Admission:
                 amount = limits.call_quota.amount
                 found["call_quota"] = Window(amount, max(0, amount - used), window.seconds_left(account.now))
             if limits.max_concurrency is not None:
-                running = account.running().calls
-                found["max_concurrency"] = Window(limits.max_concurrency, limits.max_concurrency - running, None)
+                free = limits.max_concurrency - account.running().calls  # below 0 where the limit was lowered
+                found["max_concurrency"] = Window(limits.max_concurrency, max(0, free), None)
             names = [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
             for name, one in zip(names, _allowances(account, limits), strict=True):
                 found[name] = Window(one.limit, max(0, one.limit - one.used - one.reserved), one.reset)
         return found
 
     def settle(self, status: int) -> None:
-        """Write what it came to, once; later calls change nothing. Never fails.
-
-        A call that was refused because the ledger could not be reached, and that has no row, gets none: there may be
-        any number of them.
+        """Write what it came to, once; later calls change nothing. Does not fail where the ledger is away.
 
         Args:
             status: what the caller was told, as an HTTP status; 499 where it hung up.
@@ -297,12 +289,20 @@ class Admission:
         self._settled = True
         duration = self._all.monotonic() - self._started
         end = End(status, self.usage, self.model, duration)
-        if not self._away:
-            self._all.ledger.end(self.call, end, begun=self._begun)
-        elif self._begun:
-            # The caller has waited for the ledger once, in vain, and is not to wait again.
-            self._all.ledger.end_late(self.call, end)
-        self._all.remove(self)
+        try:
+            self._all.ledger.end(self.call, end, begun=self._begun, later=self._ledger_away)
+        finally:  # a row that is open for good must not be shown as alive
+            self._all.remove(self)
+
+    @contextmanager
+    def _account(self) -> Iterator[Account]:
+        try:
+            with self._all.ledger.account(self.call) as account:
+                yield account
+        except UnavailableError:
+            self._ledger_away = True  # the caller has waited for it once
+            raise
+        self._ledger_away = False
 
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
@@ -314,7 +314,7 @@ class Admission:
 
     def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
         """One attempt; None where it should wait, and is not to be cut."""
-        with self._all.ledger.account(self.call) as account:
+        with self._account() as account:
             allowances = _allowances(account, self.limits)
             grant = self._decide(wanted, allowances)
             if grant.waits and not cut:
@@ -378,15 +378,20 @@ def _check_concurrency(account: Account, most: int) -> None:
 
 
 def _allowances(account: Account, limits: Limits) -> list[Allowance]:
-    found = []
+    found: list[Allowance] = []
+    quota = limits.token_quota
+    if limits.tokens_per_minute is None and quota is None:
+        return found
+    used, window = account.used("tokens", quota) if quota is not None else (0, None)
+    running = account.running(window)
     if limits.tokens_per_minute is not None:
-        found.append(_minute(account, limits.tokens_per_minute))
-    if limits.token_quota is not None:
-        found.append(_period(account, limits.token_quota))
+        found.append(_minute(account, limits.tokens_per_minute, running.reserved))
+    if quota is not None and window is not None:
+        found.append(_period(account.now, quota, used, window, running.reserved_in_window))
     return found
 
 
-def _minute(account: Account, limit: int) -> Allowance:
+def _minute(account: Account, limit: int, reserved: int) -> Allowance:
     used = account.tokens_in_last_minute()
 
     def refuse(least: int) -> GatewayError:
@@ -399,12 +404,11 @@ def _minute(account: Account, limit: int) -> Allowance:
         seconds = max(1, math.ceil(account.seconds_until_free(used + least - limit)))
         return RateLimitedError(f"Token limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds)
 
-    return Allowance(limit, used, account.running().reserved, refuse, MINUTE.total_seconds())
+    return Allowance(limit, used, reserved, refuse, MINUTE.total_seconds())
 
 
-def _period(account: Account, quota: Quota) -> Allowance:
-    used, window = account.used("tokens", quota)
-    left = window.seconds_left(account.now)
+def _period(now: datetime, quota: Quota, used: int, window: PeriodWindow, reserved: int) -> Allowance:
+    left = window.seconds_left(now)
 
     def refuse(least: int) -> GatewayError:
         rest = max(0, quota.amount - used)
@@ -413,7 +417,7 @@ def _period(account: Account, quota: Quota) -> Allowance:
             retry_after=left,
         )
 
-    return Allowance(quota.amount, used, account.running(window).reserved_in_window, refuse, left)
+    return Allowance(quota.amount, used, reserved, refuse, left)
 
 
 def _replenished(seconds: float | None) -> str:
