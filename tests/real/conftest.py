@@ -28,7 +28,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     environment = {
         "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
         "GATEWAY_WORKERS": "2",
-        "GATEWAY_DRAIN_TIMEOUT": "1",
         "GATEWAY_ENGINE_ARGS": "--max-num-seqs 2",
     }
     with running(tmp_path_factory.mktemp("pair"), **environment) as server:

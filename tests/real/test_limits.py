@@ -252,19 +252,13 @@ def test_usage_is_the_sum_of_the_answers_as_soon_as_they_are_read(managed: Gatew
     found = caller.usage()
     assert (found["calls"], found["failedCalls"], found["totalTokens"]) == (calls, 6, expected)
     assert flask(managed, "usage", "--subscription", caller.sid)["total"] == found
-    reply = managed_usage(managed, caller)
-    assert reply["total"] == found
-    assert sum(one["totalTokens"] for one in reply["value"]) == expected
+    operators = manage(managed, "GET", f"/usage?subscription={caller.sid}&by=model,operation").json
+    assert operators["total"] == found
+    assert sum(one["totalTokens"] for one in operators["value"]) == expected
     for row in caller.rows():
         assert row["ended_at"] is not None
         assert row["reserved"] == 0
         assert row["delivered_tokens"] <= row["completion_tokens"]
-
-
-def managed_usage(server: GatewayServer, caller: Caller) -> dict[str, object]:
-    """What the operator is told of a caller."""
-    found: dict[str, object] = manage(server, "GET", f"/usage?subscription={caller.sid}&by=model,operation").json
-    return found
 
 
 LONG_PROMPT = " ".join(f"Llama number {number} eats grass." for number in range(60))
@@ -322,8 +316,9 @@ def test_a_token_quota_is_exact_over_two_workers_and_32_threads(pair: GatewaySer
 
     def hammer(number: int) -> list[Reply]:
         path = (GET_DATA, CHAT)[number % 2]
-        stream = {"stream": True, **_with_usage(path, stream=True)} if number & 2 else {}
-        return [caller.ask(path=path, max_tokens=5, **stream) for _ in range(3)]
+        stream = bool(number & 2)
+        more = _with_usage(path, stream=stream)
+        return [caller.ask("Hello", path, max_tokens=5, stream=stream, **more) for _ in range(3)]
 
     with ThreadPoolExecutor(32) as pool:
         replies = [reply for some in pool.map(hammer, range(32)) for reply in some]

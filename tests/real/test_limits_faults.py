@@ -1,4 +1,4 @@
-"""The ledger through deaths and a database that is away, on real gateways. The last test stops its gateway."""
+"""The ledger through deaths and a database that is away, on real gateways."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from tests.real.callers import CHAT, GET_DATA, LONG, Caller, caller_with, database, get, usage_of
+import pytest
+
+from tests.real.callers import ADMIN_TOKEN, CHAT, GET_DATA, LONG, Caller, caller_with, database, get, usage_of
 from tests.real.test_lifecycle import pid_of
-from tests.server import wait_for
+from tests.server import running, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tests.real.callers import Stream
     from tests.server import GatewayServer
@@ -138,7 +141,7 @@ def test_a_locked_database_is_503_within_two_seconds_and_never_401(managed: Gate
             assert took < 2
     for caller in callers:
         assert caller.ask(max_tokens=1).status == 200
-        wait_for(lambda caller=caller: caller.open_rows() == 0, "its rows' end", 5)
+    wait_for(lambda: not any(caller.open_rows() for caller in callers), "their rows' end", 5)
 
 
 def test_a_crowd_at_a_locked_database_is_refused_within_two_seconds(managed: GatewayServer) -> None:
@@ -201,8 +204,16 @@ def test_one_of_two_workers_killed_loses_nothing(pair: GatewayServer) -> None:
     assert spent > 0
 
 
-def test_a_stop_leaves_no_row_open(pair: GatewayServer) -> None:
-    caller = caller_with(pair, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+@pytest.fixture
+def draining(tmp_path: Path) -> Iterator[GatewayServer]:
+    """A gateway that cuts its calls off one second after it is told to stop."""
+    environment = {"GATEWAY_DRAIN_TIMEOUT": "1", "GATEWAY_ENGINE_ARGS": "--max-num-seqs 2"}
+    with running(tmp_path, GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN, **environment) as server:
+        yield server
+
+
+def test_a_stop_leaves_no_row_open(draining: GatewayServer) -> None:
+    caller = caller_with(draining, tokenQuota={"amount": QUOTA, "period": "lifetime"})
     with ExitStack() as stack:
         streams = [stack.enter_context(caller.stream(CHAT, ignore_eos=True)) for _ in range(2)]
         assert all(stream.event() for stream in streams)
@@ -210,11 +221,13 @@ def test_a_stop_leaves_no_row_open(pair: GatewayServer) -> None:
         for thread in waiting:
             thread.start()
         wait_for(lambda: caller.open_rows() == 4, "four calls")
-        assert pair.stop() == 0
+        assert draining.stop() == 0
         for thread in waiting:
             thread.join(10)
     rows = caller.rows()
-    assert [(row["status"], row["reserved"], row["ended_at"] is None) for row in rows] == [(503, 0, False)] * 4
+    assert [(row["status"], row["reserved"], row["ended_at"] is None) for row in rows] == [(503, 0, False)] * 4, (
+        "\n".join(draining.log[-40:])
+    )
     assert sorted(row["completion_tokens"] > 0 for row in rows) == [False, False, True, True]
 
 
