@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 10.0
 """How long a call waits for tokens that others have reserved and may give back."""
 
+LAST_WRITES_SECONDS = 3.0
+"""How long a process that ends waits for the calls that others of its threads are settling."""
+
 # Others settle in this process, which is told at once, or in another one.
 _FIRST_PAUSES, _PAUSE = (0.02, 0.05, 0.1), 0.25
 
@@ -166,6 +169,8 @@ class Admissions:
         """The process ends: settle what is left."""
         for one in list(self._running.values()):
             one.settle(status)
+        with self._settled:  # those that end at this moment are written by their own threads
+            self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
 
     def wait_for_settlement(self, seconds: float) -> None:
         """Until a call of this process is settled, or for so long."""
