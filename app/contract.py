@@ -61,11 +61,13 @@ class OpenAIError:
     param: str | None = None
 
     @classmethod
-    def of(cls, status: int, code: str | None = None, param: str | None = None) -> OpenAIError:
+    def of(cls, status: int, param: str | None = None) -> OpenAIError:
         """The error that OpenAI answers with this status."""
         fallback = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
         kind, usual = _OPENAI.get(status, (fallback, None))
-        return cls(kind, code or usual, param)
+        if param == "model" and status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+            kind, usual = fallback, "model_not_found"  # of a model that exists and may not be used, too
+        return cls(kind, usual, param)
 
 
 _OPENAI: dict[int, tuple[str, str | None]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, request
@@ -57,13 +56,11 @@ def status_of(error: errors.GatewayError) -> int:
 
 def body_of(error: errors.GatewayError) -> bytes:
     """The error body of a failure, in the current request."""
-    status = status_of(error)
-    code = "model_not_found" if error.param == "model" and status == HTTPStatus.NOT_FOUND else None
-    return _body(status, error.message, code, error.param)
+    return _body(status_of(error), error.message, error.param)
 
 
-def _body(status: int, message: str, code: str | None = None, param: str | None = None) -> bytes:
-    openai = OpenAIError.of(status, code, param) if is_openai(request.path) else None
+def _body(status: int, message: str, param: str | None = None) -> bytes:
+    openai = OpenAIError.of(status, param) if is_openai(request.path) else None
     return error_body(status, message, entry().trace_id, openai)
 
 

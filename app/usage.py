@@ -23,30 +23,39 @@ def moment(text: str, name: str) -> datetime:
         InvalidRequestError: it is neither; `name` is the parameter's.
     """
     try:
-        if len(text) == len("2026-01-31"):
+        if _is_date(text):
             return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC))
         found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InvalidRequestError(
-            f"Parameter `{name}` should be a date such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z.",
-            param=name,
-        )
-    return found
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second for moments before year 1 or after 9999 in UTC
+        pass
+    raise InvalidRequestError(
+        f"Parameter `{name}` should be a date such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z.",
+        param=name,
+    )
+
+
+def _is_date(text: str) -> bool:
+    return len(text) == len("2026-01-31")
 
 
 def selection(arguments: Mapping[str, str], filters: Collection[str]) -> Selection:
     """The calls that `since`, `until` and some filters choose; a date as `until` is the last day of them.
 
     Raises:
-        InvalidRequestError: a moment cannot be read.
+        InvalidRequestError: a moment cannot be read, or nothing can have the name of a filter.
     """
     since = moment(arguments["since"], "since") if "since" in arguments else None
     until = moment(arguments["until"], "until") if "until" in arguments else None
-    if until is not None and "T" not in arguments["until"]:
-        until += timedelta(days=1)
-    return Selection({name: arguments[name] for name in filters if name in arguments}, since, until)
+    if until is not None and _is_date(arguments["until"]):
+        # Nothing is after the last day there is.
+        until = until + timedelta(days=1) if until.date() < date.max else None
+    equal = {name: arguments[name] for name in filters if name in arguments}
+    for name, value in equal.items():
+        if not value.isprintable():  # PostgreSQL takes no NUL
+            raise InvalidRequestError(f"Parameter `{name}` has a character that no name has.", param=name)
+    return Selection(equal, since, until)
 
 
 def wanted(filters: Collection[str], default_by: Sequence[str]) -> tuple[Selection, Sequence[str]]:

@@ -32,7 +32,8 @@ threads = settings.threads
 worker_class = "deploy.worker.GatewayWorker"
 worker_connections = settings.threads + 256  # each may hold a head and a body in memory
 logger_class = "deploy.logger.GatewayLogger"
-graceful_timeout = math.ceil(settings.drain_timeout)  # gunicorn takes whole seconds
+# The master kills whoever is left after this: a worker that has cut its calls off needs a moment to settle them.
+graceful_timeout = math.ceil(settings.drain_timeout) + 5  # gunicorn takes whole seconds
 timeout = 120  # seconds without a heartbeat of a worker's main thread, which never waits for a request
 keepalive = 30
 backlog = 2048
@@ -40,6 +41,7 @@ control_socket_disable = True
 proc_name = "get-data-gateway"
 
 GatewayWorker.read_timeout = settings.read_timeout
+GatewayWorker.drain_timeout = settings.drain_timeout
 GatewayWorker.max_body_bytes = settings.max_body_bytes
 
 _host: EngineHost | None = None

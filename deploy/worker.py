@@ -120,6 +120,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     read_timeout: float = 30.0  # seconds from the first byte of a request to its last
     write_timeout: float = 60.0  # seconds that one piece of an answer may wait for the client to read
+    drain_timeout: float | None = None  # seconds that running requests get at a stop; None for graceful_timeout
     max_body_bytes: int = 1 << 20
 
     alive: bool  # gunicorn's own
@@ -179,13 +180,13 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             self._sweep(now)
 
     def _drain(self) -> None:
-        """Finish the connections there are, for at most graceful_timeout.
+        """Finish the connections there are, for at most `drain_timeout`.
 
         A kept-alive connection may have its next request under way: it is given two seconds. New connections
         are accepted only when the whole server stops, to be told so; otherwise another worker takes them.
         """
         now = time.monotonic()
-        give_up = now + self.cfg.graceful_timeout
+        give_up = now + (self.cfg.graceful_timeout if self.drain_timeout is None else self.drain_timeout)
         for conn in self.waiting:
             if conn.idle:
                 conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)

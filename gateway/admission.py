@@ -10,24 +10,36 @@ import itertools
 import math
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.errors import GatewayError, InvalidRequestError, PermissionDeniedError, RateLimitedError
+from gateway.errors import (
+    GatewayError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    RateLimitedError,
+    UnavailableError,
+)
 from gateway.ledger import MINUTE, Call, End, Usage
 from gateway.periods import clock_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from gateway.engine import Model
     from gateway.ledger import Account, Ledger
+    from gateway.periods import Window as PeriodWindow
     from gateway.products import Limits, Quota
     from gateway.rates import CallRates
     from gateway.subscriptions import Caller
 
 PATIENCE_SECONDS = 10.0
 """How long a call waits for tokens that others have reserved and may give back."""
+
+LAST_WRITES_SECONDS = 3.0
+"""How long a process that ends waits for the calls that others of its threads are settling."""
 
 # Others settle in this process, which is told at once, or in another one.
 _FIRST_PAUSES, _PAUSE = (0.02, 0.05, 0.1), 0.25
@@ -157,6 +169,8 @@ class Admissions:
         """The process ends: settle what is left."""
         for one in list(self._running.values()):
             one.settle(status)
+        with self._settled:  # those that end at this moment are written by their own threads
+            self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
 
     def wait_for_settlement(self, seconds: float) -> None:
         """Until a call of this process is settled, or for so long."""
@@ -193,6 +207,7 @@ class Admission:
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
+        self._ledger_away = False
         self._settled = False
 
     def open(self) -> None:
@@ -210,8 +225,11 @@ class Admission:
             except RateLimitedError as error:
                 self.requests = Window(limits.rate.calls, 0, error.retry_after or 0.0)
                 raise
+            except UnavailableError:  # they are counted in the same store
+                self._ledger_away = True
+                raise
         if limits.max_concurrency is not None or limits.call_quota is not None:
-            with self._all.ledger.account(self.call) as account:
+            with self._account() as account:
                 if limits.max_concurrency is not None:
                     _check_concurrency(account, limits.max_concurrency)
                 if limits.call_quota is not None:
@@ -258,15 +276,15 @@ class Admission:
                 amount = limits.call_quota.amount
                 found["call_quota"] = Window(amount, max(0, amount - used), window.seconds_left(account.now))
             if limits.max_concurrency is not None:
-                running = account.running().calls
-                found["max_concurrency"] = Window(limits.max_concurrency, limits.max_concurrency - running, None)
+                free = limits.max_concurrency - account.running().calls  # below 0 where the limit was lowered
+                found["max_concurrency"] = Window(limits.max_concurrency, max(0, free), None)
             names = [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
             for name, one in zip(names, _allowances(account, limits), strict=True):
                 found[name] = Window(one.limit, max(0, one.limit - one.used - one.reserved), one.reset)
         return found
 
     def settle(self, status: int) -> None:
-        """Write what it came to, once; later calls change nothing. Never fails.
+        """Write what it came to, once; later calls change nothing. Does not fail where the ledger is away.
 
         Args:
             status: what the caller was told, as an HTTP status; 499 where it hung up.
@@ -275,8 +293,21 @@ class Admission:
             return
         self._settled = True
         duration = self._all.monotonic() - self._started
-        self._all.ledger.end(self.call, End(status, self.usage, self.model, duration), begun=self._begun)
-        self._all.remove(self)
+        end = End(status, self.usage, self.model, duration)
+        try:
+            self._all.ledger.end(self.call, end, begun=self._begun, later=self._ledger_away)
+        finally:  # a row that is open for good must not be shown as alive
+            self._all.remove(self)
+
+    @contextmanager
+    def _account(self) -> Iterator[Account]:
+        try:
+            with self._all.ledger.account(self.call) as account:
+                yield account
+        except UnavailableError:
+            self._ledger_away = True  # the caller has waited for it once
+            raise
+        self._ledger_away = False
 
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
@@ -288,7 +319,7 @@ class Admission:
 
     def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
         """One attempt; None where it should wait, and is not to be cut."""
-        with self._all.ledger.account(self.call) as account:
+        with self._account() as account:
             allowances = _allowances(account, self.limits)
             grant = self._decide(wanted, allowances)
             if grant.waits and not cut:
@@ -352,15 +383,20 @@ def _check_concurrency(account: Account, most: int) -> None:
 
 
 def _allowances(account: Account, limits: Limits) -> list[Allowance]:
-    found = []
+    found: list[Allowance] = []
+    quota = limits.token_quota
+    if limits.tokens_per_minute is None and quota is None:
+        return found
+    used, window = account.used("tokens", quota) if quota is not None else (0, None)
+    running = account.running(window)
     if limits.tokens_per_minute is not None:
-        found.append(_minute(account, limits.tokens_per_minute))
-    if limits.token_quota is not None:
-        found.append(_period(account, limits.token_quota))
+        found.append(_minute(account, limits.tokens_per_minute, running.reserved))
+    if quota is not None and window is not None:
+        found.append(_period(account.now, quota, used, window, running.reserved_in_window))
     return found
 
 
-def _minute(account: Account, limit: int) -> Allowance:
+def _minute(account: Account, limit: int, reserved: int) -> Allowance:
     used = account.tokens_in_last_minute()
 
     def refuse(least: int) -> GatewayError:
@@ -373,12 +409,11 @@ def _minute(account: Account, limit: int) -> Allowance:
         seconds = max(1, math.ceil(account.seconds_until_free(used + least - limit)))
         return RateLimitedError(f"Token limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds)
 
-    return Allowance(limit, used, account.running().reserved, refuse, MINUTE.total_seconds())
+    return Allowance(limit, used, reserved, refuse, MINUTE.total_seconds())
 
 
-def _period(account: Account, quota: Quota) -> Allowance:
-    used, window = account.used("tokens", quota)
-    left = window.seconds_left(account.now)
+def _period(now: datetime, quota: Quota, used: int, window: PeriodWindow, reserved: int) -> Allowance:
+    left = window.seconds_left(now)
 
     def refuse(least: int) -> GatewayError:
         rest = max(0, quota.amount - used)
@@ -387,7 +422,7 @@ def _period(account: Account, quota: Quota) -> Allowance:
             retry_after=left,
         )
 
-    return Allowance(quota.amount, used, account.running(window).reserved_in_window, refuse, left)
+    return Allowance(quota.amount, used, reserved, refuse, left)
 
 
 def _replenished(seconds: float | None) -> str:

@@ -117,6 +117,10 @@ class Keeper:
             except GatewayError as error:
                 self._watch.forget()  # no beat could go on meanwhile
                 self._tell(away=True, detail=error.detail)
+            except Exception as error:  # noqa: BLE001 - without beats the others would bury all calls of this process
+                self._watch.forget()
+                # Without the stack: what is in the values of a fault nobody foresaw may be anything.
+                log.error("the ledger was not kept for a beat", error=type(error).__name__)  # noqa: TRY400
 
     def _tell(self, *, away: bool, detail: str | None = None) -> None:
         """Once for each time that the store goes and comes back."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from gateway.errors import UnavailableError
+from gateway.errors import GatewayError, UnavailableError
 from gateway.periods import Period, Window, window
-from gateway.store import call_rows
+from gateway.store import ConstraintError, call_rows
 from gateway.subscriptions import utc_now
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MINUTE = timedelta(seconds=60)
 LOST = "lost"
 """The finish reason of a call whose process died."""
 
-_FAILED = 500  # HTTP's: from here on the gateway is at fault
+_MOST_UNWRITTEN = 10_000
 
 log = structlog.get_logger("gateway.ledger")
 
@@ -134,8 +134,7 @@ class Account:
 
     def reserve(self, *, model: str, prompt_tokens: int, reserved: int) -> None:
         """The same for a row that is there already."""
-        values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
-        call_rows.change(self._connection, self._call.id, values)
+        call_rows.reserve(self._connection, self._call.id, model=model, prompt_tokens=prompt_tokens, reserved=reserved)
 
 
 class Ledger:
@@ -158,25 +157,36 @@ class Ledger:
         with self._store.writing() as connection:
             yield Account(connection, call, self.clock())
 
-    def end(self, call: Call, end: End, *, begun: bool) -> None:
-        """Write how a call ended. Never fails: where the store is away, `write_late` does it.
+    def end(self, call: Call, end: End, *, begun: bool, later: bool = False) -> None:
+        """Write how a call ended. Where the store is away, `write_late` does it.
 
         Args:
             call: which.
             end: how.
             begun: whether it has a row.
+            later: the store is known to be away: nobody should wait for it again.
         """
-        try:
-            self._write(call, end, begun=begun)
-        except UnavailableError as error:
-            log.warning("the end of a call is written later", trace_id=call.trace_id, detail=error.detail)
+        if not later:
+            try:
+                self._write(call, end, begun=begun)
+            except UnavailableError as error:
+                log.warning("the end of a call is written later", trace_id=call.trace_id, detail=error.detail)
+                later = True
+        if later:
             with self._lock:
-                self._unwritten[call.id] = (call, end, begun)
+                # What was refused while the ledger is away cost nothing; of that there may be any number.
+                if begun or len(self._unwritten) < _MOST_UNWRITTEN:
+                    self._unwritten[call.id] = (call, end, begun)
 
     def write_late(self) -> int:
         """Write what could not be written; how much is left. Raises UnavailableError."""
         for call, end, begun in list(self._unwritten.values()):
-            self._write(call, end, begun=begun)
+            try:
+                self._write(call, end, begun=begun)
+            except UnavailableError:
+                raise
+            except GatewayError as error:  # never to be written: it must not keep the others from it
+                log.error("the end of a call is lost", trace_id=call.trace_id, detail=error.detail)  # noqa: TRY400
             with self._lock:
                 del self._unwritten[call.id]
         return len(self._unwritten)
@@ -197,47 +207,73 @@ class Ledger:
         Args:
             produced: how many tokens the engine had made of each; None for what was noted last.
         """
-        with self._store.writing() as connection:
-            return sum(self._lose(connection, call, tokens) for call, tokens in produced.items())
+        # A transaction for each: several subscriptions' locks in one could meet another's in the other order.
+        return sum(self._lose(call, tokens) for call, tokens in produced.items())
 
     def _write(self, call: Call, end: End, *, begun: bool) -> None:
+        if not begun:
+            try:
+                self._write_whole(call, end)
+            except ConstraintError:  # it has a row: one that was written, although the answer to that got lost
+                pass
+            else:
+                return
         values = _end_values(end, self.clock())
         with self._store.writing() as connection:
-            if not begun:
-                call_rows.add(connection, {**_row(call), **values})
-                counted = 0 if _is_no_call(end) else 1
-                call_rows.use(connection, call.subscription_id, "calls", call.started_at, counted)
-            elif call_rows.end(connection, call.id, values):
-                if _is_no_call(end):
-                    call_rows.use(connection, call.subscription_id, "calls", call.started_at, -1)
+            # Whoever decides under this lock sees the call as running or as ended, never as neither.
+            call_rows.lock(connection, call.subscription_id)
+            if call_rows.end(connection, call.id, values):
+                _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens) - 1, usage=end.usage)
             else:
-                self._correct(connection, call, values, end.usage.total_tokens)
-                return
-            call_rows.use(connection, call.subscription_id, "tokens", call.started_at, end.usage.total_tokens)
+                _correct(connection, call, end, values)
 
-    def _correct(self, connection: Connection, call: Call, values: Mapping[str, object], total_tokens: int) -> None:
-        """The process was taken for dead, and the call ended with what was known of it: put that right."""
-        row = call_rows.find(connection, call.id)
-        if row is None or row.finish_reason != LOST:
-            return
-        call_rows.change(connection, call.id, values)
-        call_rows.use(connection, call.subscription_id, "tokens", call.started_at, total_tokens - _tokens(row))
+    def _write_whole(self, call: Call, end: End) -> None:
+        values = _end_values(end, self.clock())
+        with self._store.writing() as connection:
+            call_rows.lock(connection, call.subscription_id)
+            call_rows.add(connection, {**_row(call), **values})
+            _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens), usage=end.usage)
 
-    def _lose(self, connection: Connection, call: str, produced: int | None) -> bool:
-        row = call_rows.find(connection, call)
-        if row is None or row.ended_at is not None:
-            return False
-        completion = row.completion_tokens if produced is None else produced
-        values = {
-            "ended_at": self.clock(),
-            "reserved": 0,
-            "completion_tokens": completion,
-            "status": _FAILED,
-            "finish_reason": LOST,
-        }
-        call_rows.change(connection, call, values)
-        call_rows.use(connection, row.subscription_id, "tokens", row.started_at, row.prompt_tokens + completion)
-        return True
+    def _lose(self, call: str, produced: int | None) -> bool:
+        with self._store.writing() as connection:
+            row = call_rows.find(connection, call)
+            if row is None:
+                return False
+            call_rows.lock(connection, row.subscription_id)
+            row = call_rows.find(connection, call)  # as it is under the lock
+            if row is None or row.ended_at is not None:
+                return False
+            completion = row.completion_tokens if produced is None else produced
+            values = {
+                **{name: getattr(row, name) for name in call_rows.END},
+                "ended_at": self.clock(),
+                "reserved": 0,
+                "completion_tokens": completion,
+                "status": call_rows.FAILED,
+                "finish_reason": LOST,
+            }
+            call_rows.end(connection, call, values)
+            counted = _counts(call_rows.FAILED, completion) - 1
+            call_rows.use(connection, row.subscription_id, "calls", row.started_at, counted)
+            call_rows.use(connection, row.subscription_id, "tokens", row.started_at, row.prompt_tokens + completion)
+            return True
+
+
+def _correct(connection: Connection, call: Call, end: End, values: Mapping[str, object]) -> None:
+    """The process was taken for dead, and the call ended with what was known of it: put that right."""
+    row = call_rows.find(connection, call.id)
+    if row is None or row.finish_reason != LOST:
+        return
+    call_rows.correct(connection, call.id, values)
+    counted = _counts(end.status, end.usage.completion_tokens) - _counts(row.status, row.completion_tokens)
+    call_rows.use(connection, call.subscription_id, "calls", call.started_at, counted)
+    tokens = end.usage.total_tokens - _tokens(row)
+    call_rows.use(connection, call.subscription_id, "tokens", call.started_at, tokens)
+
+
+def _use(connection: Connection, call: Call, *, calls: int, usage: Usage) -> None:
+    call_rows.use(connection, call.subscription_id, "calls", call.started_at, calls)
+    call_rows.use(connection, call.subscription_id, "tokens", call.started_at, usage.total_tokens)
 
 
 def _row(call: Call) -> dict[str, object]:
@@ -276,9 +312,10 @@ def _end_values(end: End, now: datetime) -> dict[str, object]:
     }
 
 
-def _is_no_call(end: End) -> bool:
-    """Whether the gateway failed it before anything was produced: then it counts against no quota of calls."""
-    return end.status >= _FAILED and end.usage.completion_tokens == 0
+def _counts(status: int, completion_tokens: int) -> int:
+    """1 for what quotas of calls count; 0 for what a limit refused, or the gateway failed before a token."""
+    failed = status >= call_rows.FAILED and completion_tokens == 0
+    return 0 if failed or status in call_rows.REFUSED else 1
 
 
 def _tokens(row: Row[Any]) -> int:

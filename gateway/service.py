@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.engine import Cancelled, Chunk, Delta, Finish, Message, Model, Sampling, Terms
 from gateway.errors import (
     DeadlineExceededError,
-    GatewayError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
@@ -131,7 +131,8 @@ class Gateway:
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
         most = admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
         sampling = replace(sampling, max_tokens=most)
-        generation = self._engine.generate(prompt_ids, sampling, self._terms(admission), stream=request.stream)
+        with _costs_nothing_unless_taken(admission):
+            generation = self._engine.generate(prompt_ids, sampling, self._terms(admission), stream=request.stream)
         return Answer(generation, model, admission.usage, Stopwatch(started, self._request_timeout, self._clock))
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
@@ -150,10 +151,12 @@ class Gateway:
             raise _too_late(stopwatch) from None
         try:
             most = admission.admit(model, prepared.prompt_tokens, prepared.limits)
-        except GatewayError:
+        except BaseException:
             prepared.cancel()
             raise
-        return Answer(prepared.start(self._terms(admission), most), model, admission.usage, stopwatch)
+        with _costs_nothing_unless_taken(admission):
+            generation = prepared.start(self._terms(admission), most)
+        return Answer(generation, model, admission.usage, stopwatch)
 
     def left(self, caller: Caller) -> Mapping[str, Window]:
         """What a caller's limits leave it now, by their names in `Limits`; the call rate is told by answers only.
@@ -317,6 +320,16 @@ class Answer:
     def _settle(self, completion_tokens: int) -> None:
         self.usage.completion_tokens = completion_tokens
         self._over = True
+
+
+@contextmanager
+def _costs_nothing_unless_taken(admission: Admission) -> Iterator[None]:
+    """Around what gives a prompt to the engine, which may be full, or gone since it was asked last."""
+    try:
+        yield
+    except BaseException:
+        admission.usage.prompt_tokens = 0
+        raise
 
 
 def _too_late(stopwatch: Stopwatch) -> DeadlineExceededError:

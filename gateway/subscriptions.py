@@ -7,6 +7,7 @@ nothing of HTTP.
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 import unicodedata
@@ -172,18 +173,23 @@ class Subscriptions:
             raise MissingKeyError
         if not is_well_formed(key):
             raise InvalidKeyError("the key is not 32 lower-case hex digits")
+        digest = self._hasher.digest(key)
         with self._store.looking() as connection:
-            row = subscription_rows.find_by_digest(connection, self._hasher.digest(key))
+            row = subscription_rows.find_by_digest(connection, digest)
         if row is None:
             raise InvalidKeyError("no subscription has this key")
+        # All of it is done for each key, so that the time tells nothing of an unknown one or of a state.
         now = self._clock()
         state = _state(row, now)
+        product = ALL_PRODUCTS if row.product_id is None else product_from(row)
+        caller = Caller(row.id, row.name, product, row.slot)
+        if not hmac.compare_digest(row.digest, digest):
+            raise InvalidKeyError("no subscription has this key")
         if state is not State.ACTIVE:
             raise InvalidKeyError(f"subscription {row.id} is {state}")
         if row.starts_at is not None and now < row.starts_at:
             raise InvalidKeyError(f"subscription {row.id} starts at {row.starts_at.isoformat()}")
-        product = ALL_PRODUCTS if row.product_id is None else product_from(row)
-        return Caller(row.id, row.name, product, row.slot)
+        return caller
 
     def list(self) -> Sequence[Subscription]:
         """Every subscription, the oldest first."""

@@ -19,13 +19,36 @@ if TYPE_CHECKING:
 
     from gateway.periods import Window
 
+END = (
+    "model",
+    "ended_at",
+    "reserved",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "delivered_tokens",
+    "status",
+    "finish_reason",
+    "first_token_seconds",
+    "duration_seconds",
+)
+"""The columns that a call's end writes."""
+
 _SID: BindParameter[str] = bindparam("sid")
 _SINCE: BindParameter[datetime] = bindparam("since")
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _RUNS = calls.c.ended_at.is_(None)
 _TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
-# A call that the gateway itself failed, before it had produced anything, is none.
-_COUNTS = case((and_(calls.c.status >= 500, calls.c.completion_tokens == 0), 0), else_=1)  # noqa: PLR2004 - HTTP's
+REFUSED = (403, 429)
+"""The statuses (HTTP's) of calls that a limit refused."""
+
+FAILED = 500
+"""From this status on the gateway is at fault."""
+
+# Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
+_COUNTS = case(
+    (calls.c.status.in_(REFUSED), 0), (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0), else_=1
+)
 
 _IN_WINDOW = (
     calls.c.started_at >= _SINCE,
@@ -68,8 +91,12 @@ _USE = (
     )
     .values(used=quota_use.c.used + bindparam("amount"))
 )
+_KEEP = insert(quota_use)
 _ADD = insert(calls)
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
+_RESERVE = _CHANGE.values({name: bindparam(f"new_{name}") for name in ("model", "prompt_tokens", "reserved")})
+_CORRECT = _CHANGE.values({name: bindparam(f"new_{name}") for name in END})
+_END = _CORRECT.where(_RUNS)
 _NOTE = _CHANGE.where(_RUNS).values(completion_tokens=bindparam("produced"), beat=calls.c.beat + 1)
 _BEATS = select(calls.c.id, calls.c.beat).where(_RUNS)
 _FIND = select(calls).where(calls.c.id == bindparam("call"))
@@ -117,13 +144,14 @@ def used(connection: Connection, sid: str, kind: str, period: str, window: Windo
         return int(found)
     total = int(connection.execute(_SUMS[kind], {"sid": sid, "since": start, "until": end or _NEVER}).scalar_one())
     names = ("subscription_id", "kind", "period", "starts_at", "ends_at", "used")
-    connection.execute(insert(quota_use), dict(zip(names, (sid, kind, period, start, end, total), strict=True)))
+    connection.execute(_KEEP, dict(zip(names, (sid, kind, period, start, end, total), strict=True)))
     return total
 
 
 def use(connection: Connection, sid: str, kind: str, moment: datetime, amount: int) -> None:
     """Add to every window that is kept and that the moment is in; `amount` may be negative."""
-    connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
+    if amount:
+        connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
 
 
 def add(connection: Connection, values: Mapping[str, object]) -> None:
@@ -131,15 +159,20 @@ def add(connection: Connection, values: Mapping[str, object]) -> None:
     connection.execute(_ADD, dict(values))
 
 
-def change(connection: Connection, call: str, values: Mapping[str, object]) -> None:
-    """New values for some columns of a call."""
-    connection.execute(_CHANGE.values({name: bindparam(f"new_{name}") for name in values}), _renamed(call, values))
+def reserve(connection: Connection, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
+    """What a call may cost."""
+    values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
+    connection.execute(_RESERVE, _renamed(call, values))
 
 
 def end(connection: Connection, call: str, values: Mapping[str, object]) -> bool:
-    """The same for one that runs, to end it; False where it has ended already."""
-    statement = _CHANGE.where(_RUNS).values({name: bindparam(f"new_{name}") for name in values})
-    return connection.execute(statement, _renamed(call, values)).rowcount == 1
+    """End a call that runs, with all of `END`; False where it has ended already."""
+    return connection.execute(_END, _renamed(call, values)).rowcount == 1
+
+
+def correct(connection: Connection, call: str, values: Mapping[str, object]) -> None:
+    """The same for one that has ended."""
+    connection.execute(_CORRECT, _renamed(call, values))
 
 
 def find(connection: Connection, call: str) -> Row[Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from gateway.store.engines import for_looking, for_writing, make_engine, parse_u
 from gateway.store.faults import translate
 from gateway.store.schema import upgrade
 from gateway.store.tables import products
+from gateway.store.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """A database whose tables are up to date. Any thread may use it, and so may a forked child."""
+    """A database whose tables are up to date. Any thread may use it, and so may a forked child.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: from `make_engine`.
+        patience: seconds that it waits for a lock.
+    """
+
+    def __init__(self, engine: Engine, patience: float) -> None:
         self._engine = engine
+        self._patience = patience
+        self._turns = self._make_turns()
         self._writer = for_writing(engine)
         self._looker = for_looking(engine)
         _stores.add(self)
@@ -58,7 +66,8 @@ class Store:
             UnavailableError: the database cannot be reached, stays locked, is full or out of order.
             ConstraintError: the change collides with what is stored.
         """
-        with _translated(self._engine), self._writer.begin() as connection:
+        turn = nullcontext() if self._turns is None else self._turns.take()
+        with _translated(self._engine), turn, self._writer.begin() as connection:
             yield connection
 
     def check(self) -> None:
@@ -73,6 +82,10 @@ class Store:
     def forget_connections(self) -> None:
         """Lets go of the parent's connections in a forked child, without closing them under the parent."""
         self._engine.dispose(close=False)
+        self._turns = self._make_turns()  # a thread of the parent's may have had its turn
+
+    def _make_turns(self) -> Turns | None:
+        return Turns(self._patience) if self._engine.dialect.name == "sqlite" else None
 
 
 def open_store(url: str, *, patience: float = 1.5) -> Store:
@@ -92,7 +105,7 @@ def open_store(url: str, *, patience: float = 1.5) -> Store:
     engine = make_engine(parsed, patience=patience)
     with _translated(engine):
         upgrade(parsed)
-    return Store(engine)
+    return Store(engine, patience)
 
 
 def connect_store(url: str, *, patience: float = 1.5) -> Store:
@@ -101,7 +114,7 @@ def connect_store(url: str, *, patience: float = 1.5) -> Store:
     Raises:
         StoreError: the operator has to change something: the URL, the driver.
     """
-    return Store(make_engine(parse_url(url), patience=patience))
+    return Store(make_engine(parse_url(url), patience=patience), patience)
 
 
 @contextmanager

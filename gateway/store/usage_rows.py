@@ -57,5 +57,6 @@ def sums(
     if until is not None:
         statement = statement.where(calls.c.started_at < until)
     groups = [DIMENSIONS[name] for name in by]
-    rows: Any = connection.execute(statement.group_by(*groups).order_by(*groups)).all()
+    orders = [group.nulls_first() for group in groups]  # databases differ in it
+    rows: Any = connection.execute(statement.group_by(*groups).order_by(*orders)).all()
     return list(rows)

@@ -165,6 +165,8 @@ def test_an_error_before_the_first_chunk_has_a_status(api: Api) -> None:
 
 def test_every_status_has_a_type() -> None:
     assert OpenAIError.of(400, param="n") == OpenAIError("invalid_request_error", None, "n")
+    assert OpenAIError.of(403, param="model").code == OpenAIError.of(404, param="model").code == "model_not_found"
+    assert OpenAIError.of(403).code == "insufficient_quota"
     assert OpenAIError.of(418).type == "invalid_request_error"
     assert OpenAIError.of(429) == OpenAIError("rate_limit_error", "rate_limit_exceeded")
     assert OpenAIError.of(500).type == OpenAIError.of(503).type == "server_error"

@@ -185,3 +185,33 @@ def test_a_forked_child_opens_connections_of_its_own(sqlite: Store) -> None:
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     change(sqlite)
+
+
+def test_of_a_crowd_at_a_locked_file_one_at_a_time_waits_in_the_database(path: Path, sqlite: Store) -> None:
+    details: list[str | None] = []
+    together = threading.Barrier(12)
+
+    def try_to_change() -> None:
+        together.wait()
+        with pytest.raises(UnavailableError) as refused:
+            change(sqlite)
+        details.append(refused.value.detail)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threads = [threading.Thread(target=try_to_change) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        other.execute("ROLLBACK")
+    assert len(details) == 12
+    waited = [detail for detail in details if detail is not None and "locked" in detail]
+    assert 1 <= len(waited) < 12
+    change(sqlite)  # it is nobody's turn any more
+
+
+def test_a_forked_child_has_turns_of_its_own(sqlite: Store) -> None:
+    with sqlite.writing():
+        sqlite.forget_connections()  # as in the child, while a thread of the parent's writes
+    change(sqlite)

@@ -1,0 +1,236 @@
+"""The ledger through deaths and a database that is away, on real gateways."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.real.callers import ADMIN_TOKEN, CHAT, GET_DATA, LONG, Caller, caller_with, database, get, usage_of
+from tests.real.test_lifecycle import pid_of
+from tests.server import running, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.real.callers import Stream
+    from tests.server import GatewayServer
+
+QUOTA = 100_000
+
+
+class Streams:
+    """Several long streams of one caller, read along in threads."""
+
+    def __init__(self, caller: Caller, paths: Sequence[str]) -> None:
+        self.caller = caller
+        self.texts: dict[str, str] = {}  # by trace id
+        self.paths = {secrets.token_hex(16): path for path in paths}
+        self._threads = [threading.Thread(target=self._read, args=pair) for pair in self.paths.items()]
+        for thread in self._threads:
+            thread.start()
+        wait_for(lambda: sum(map(bool, self.texts.values())) == len(paths), "text on every stream")
+
+    def join(self) -> None:
+        """Until all are over, one way or the other."""
+        for thread in self._threads:
+            thread.join(60)
+
+    def check(self, status: int, finish_reason: str | None) -> int:
+        """Their rows hold what they have got, and no more than they had reserved; the tokens of all."""
+        rows = {row["trace_id"]: row for row in self.caller.rows()}
+        assert set(rows) == set(self.paths)
+        for trace_id, row in rows.items():
+            assert row["ended_at"] is not None
+            assert (row["status"], row["finish_reason"], row["reserved"]) == (status, finish_reason, 0), row
+            assert row["prompt_tokens"] > 0
+            # Greedy, so the same again: as much as was counted holds all that was received.
+            path = self.paths[trace_id]
+            again = caller_with(self.caller.server).ask(LONG, path, max_tokens=row["completion_tokens"])
+            text = _text(again.json)
+            assert text.startswith(self.texts[trace_id]), (row, len(text), len(self.texts[trace_id]))
+            assert usage_of(again)["prompt_tokens"] == row["prompt_tokens"]
+        return sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows.values())
+
+    def _read(self, trace_id: str, path: str) -> None:
+        self.texts[trace_id] = ""
+        with (
+            self.caller.stream(path, trace_id=trace_id) as stream,
+            suppress(OSError, http.client.HTTPException),  # killed
+        ):
+            while (event := stream.event()) not in {"", "[DONE]"}:
+                self.texts[trace_id] += _text(json.loads(event))
+
+
+def _text(answer: dict[str, Any]) -> str:
+    if "choices" in answer:
+        choice = answer["choices"][0]
+        return str(choice.get("delta", choice.get("message", {})).get("content") or "")
+    return str(answer.get("generated_text", ""))
+
+
+@contextmanager
+def locked(server: GatewayServer) -> Iterator[None]:
+    """Another process's transaction that keeps the database from being written."""
+    with closing(sqlite3.connect(database(server), isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_a_killed_worker_leaves_exact_rows_and_no_reservation(managed: GatewayServer) -> None:
+    caller = caller_with(managed, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+    streams = Streams(caller, [GET_DATA, CHAT] * 4)
+    reserved = sum(row["reserved"] for row in caller.rows())
+    os.kill(pid_of(managed, "worker ["), signal.SIGKILL)
+    streams.join()
+    wait_for(lambda: caller.open_rows() == 0, "the rows' end", 25)
+
+    def answers() -> bool:
+        try:
+            return get(managed, "/health/ready", {}).status == 200
+        except OSError:
+            return False
+
+    wait_for(answers, "the new worker")
+    spent = streams.check(500, "lost")
+    assert spent <= reserved
+    assert caller.left()["tokenQuota"]["remaining"] == QUOTA - spent
+    assert caller.usage()["totalTokens"] == spent
+    assert caller.ask().status == 200
+
+
+def test_a_killed_engine_leaves_complete_rows(managed: GatewayServer) -> None:
+    caller = caller_with(managed, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+    streams = Streams(caller, [GET_DATA, CHAT] * 4)
+    os.kill(pid_of(managed, "EngineCore"), signal.SIGKILL)
+    streams.join()
+    wait_for(lambda: caller.open_rows() == 0, "the rows' end", 5)
+    wait_for(lambda: get(managed, "/health/ready", {}).status == 200, "the new engine", 60)
+    spent = streams.check(503, None)
+    assert caller.left()["tokenQuota"]["remaining"] == QUOTA - spent
+
+
+def test_a_locked_database_is_503_within_two_seconds_and_never_401(managed: GatewayServer) -> None:
+    callers = [
+        caller_with(managed),
+        caller_with(managed, maxConcurrency=5),
+        caller_with(managed, callQuota={"amount": 5, "period": "day"}),
+        caller_with(managed, tokenQuota={"amount": QUOTA, "period": "day"}),
+    ]
+    for caller in callers:
+        assert caller.ask(max_tokens=1).status == 200
+    with locked(managed):
+        for caller in callers:
+            started = time.monotonic()
+            reply = caller.ask()
+            took = time.monotonic() - started
+            assert reply.status == 503, reply.content
+            assert int(reply.headers["Retry-After"]) >= 1
+            assert took < 2
+    for caller in callers:
+        assert caller.ask(max_tokens=1).status == 200
+    wait_for(lambda: not any(caller.open_rows() for caller in callers), "their rows' end", 5)
+
+
+def test_a_crowd_at_a_locked_database_is_refused_within_two_seconds(managed: GatewayServer) -> None:
+    caller = caller_with(managed, maxConcurrency=100)
+    assert caller.ask(max_tokens=1).status == 200
+
+    def ask(number: int) -> tuple[int, float]:
+        time.sleep(number / 40)  # one after the other, while the first ones wait
+        started = time.monotonic()
+        return caller.ask().status, time.monotonic() - started
+
+    with locked(managed), ThreadPoolExecutor(100) as pool:
+        found = list(pool.map(ask, range(100)))
+    assert {status for status, _ in found} == {503}
+    assert max(took for _, took in found) < 2
+
+
+def test_a_stream_ends_well_while_the_database_is_locked(managed: GatewayServer) -> None:
+    caller = caller_with(managed, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+    with caller.stream(max_tokens=40) as stream:
+        stream.event()
+        with locked(managed):
+            rest = stream.rest()
+            assert rest.endswith("data: [DONE]\n\n")
+            assert caller.open_rows() == 1
+    told = json.loads(rest.split("\n\n")[-3].removeprefix("data: "))["usage"]
+    wait_for(lambda: caller.open_rows() == 0, "its row's end", 5)
+    (row,) = caller.rows()
+    assert (row["status"], row["prompt_tokens"], row["completion_tokens"]) == (200, told["prompt_tokens"], 40)
+    assert caller.left()["tokenQuota"]["remaining"] == QUOTA - told["total_tokens"]
+
+
+def test_two_workers_refuse_a_rate_within_two_seconds_at_a_locked_database(pair: GatewayServer) -> None:
+    caller = caller_with(pair, rate={"calls": 50, "seconds": 60})
+    assert caller.ask(max_tokens=1).status == 200
+    with locked(pair):
+        started = time.monotonic()
+        assert caller.ask().status == 503
+        assert time.monotonic() - started < 2
+    assert caller.ask(max_tokens=1).status == 200
+
+
+def test_one_of_two_workers_killed_loses_nothing(pair: GatewayServer) -> None:
+    caller = caller_with(pair, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+    with ExitStack() as stack:
+        opened: list[Stream] = [stack.enter_context(caller.stream()) for _ in range(2)]
+        for stream in opened:
+            assert stream.event()
+        os.kill(pid_of(pair, "worker ["), signal.SIGKILL)
+        for stream in opened:
+            with suppress(OSError, http.client.HTTPException):
+                stream.rest()
+    wait_for(lambda: caller.open_rows() == 0, "the rows' end", 5)
+    rows = caller.rows()
+    assert {(row["status"], row["finish_reason"]) for row in rows} <= {(500, "lost"), (200, "stop"), (200, "length")}
+    spent = sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
+    wait_for(lambda: caller.ask(max_tokens=1).status == 200, "an answer")
+    assert all(row["completion_tokens"] > 0 for row in rows)
+    assert caller.rows()[:2] == rows
+    assert spent > 0
+
+
+@pytest.fixture
+def draining(tmp_path: Path) -> Iterator[GatewayServer]:
+    """A gateway that cuts its calls off one second after it is told to stop."""
+    environment = {"GATEWAY_DRAIN_TIMEOUT": "1", "GATEWAY_ENGINE_ARGS": "--max-num-seqs 2"}
+    with running(tmp_path, GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN, **environment) as server:
+        yield server
+
+
+def test_a_stop_leaves_no_row_open(draining: GatewayServer) -> None:
+    caller = caller_with(draining, tokenQuota={"amount": QUOTA, "period": "lifetime"})
+    with ExitStack() as stack:
+        streams = [stack.enter_context(caller.stream(CHAT, ignore_eos=True)) for _ in range(2)]
+        assert all(stream.event() for stream in streams)
+        waiting = [threading.Thread(target=_give_up_on, args=(caller,)) for _ in range(2)]
+        for thread in waiting:
+            thread.start()
+        wait_for(lambda: caller.open_rows() == 4, "four calls")
+        assert draining.stop() == 0
+        for thread in waiting:
+            thread.join(10)
+    rows = caller.rows()
+    assert [(row["status"], row["reserved"], row["ended_at"] is None) for row in rows] == [(503, 0, False)] * 4, (
+        "\n".join(draining.log[-40:])
+    )
+    assert sorted(row["completion_tokens"] > 0 for row in rows) == [False, False, True, True]
+
+
+def _give_up_on(caller: Caller) -> None:
+    with suppress(OSError, http.client.HTTPException), caller.stream() as stream:
+        stream.rest()
