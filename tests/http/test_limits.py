@@ -10,6 +10,7 @@ import pytest
 
 from app import create_app
 from app.limits import LIMIT_HEADERS, duration
+from app.streaming import GET_DATA
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher
@@ -383,6 +384,17 @@ def test_a_fault_in_the_view_is_settled(limited: Limited, monkeypatch: pytest.Mo
     monkeypatch.setattr(limited.api.engine, "encode", broken)
     limited.api.post({"prompt": "abc"}).assert_error(500)
     assert limited.last()["status"] == 500
+
+
+def test_an_answer_that_cannot_be_written_is_not_delivered(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(GET_DATA, "whole", broken)
+    limited.api.answers("four")
+    limited.api.post({"prompt": "abc"}).assert_error(500)
+    row = limited.last()
+    assert (row["status"], row["completion_tokens"], row["delivered_tokens"]) == (500, 4, 0)
 
 
 def test_what_a_call_reserved_is_free_once_it_is_over(limited: Limited) -> None:
