@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from app import create_app
@@ -212,7 +213,7 @@ def _request(app: Any, key: str) -> None:
         method="POST",
         data=json.dumps({"prompt": "Tell me about llama2"}),
         content_type="application/json",
-        headers={KEY_HEADER: key},
+        headers=Headers({KEY_HEADER: key}),
     ).get_environ()
     status: list[str] = []
     answer = app(environ, lambda line, _headers: status.append(line))
