@@ -103,10 +103,11 @@ def _whole(answer: Answer, dialect: Dialect) -> Response:
     try:
         with _watched(answer):
             events = list(answer)  # to the end, where the usage is exact
+        body = dialect.whole(answer, events)
     except BaseException:
         answer.usage.delivered_tokens = 0  # all of it or nothing
         raise
-    return Response(dialect.whole(answer, events), content_type="application/json")
+    return Response(body, content_type="application/json")
 
 
 def _streamed(answer: Answer, dialect: Dialect) -> Response:

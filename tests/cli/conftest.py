@@ -13,6 +13,7 @@ from gateway.keys import KeyHasher
 from gateway.products import Products
 from gateway.store import Store, open_store
 from gateway.subscriptions import Subscriptions
+from gateway.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,10 +40,10 @@ def products(store: Store) -> Products:
 
 
 @pytest.fixture
-def flask(subscriptions: Subscriptions, products: Products) -> Callable[..., Result]:
+def flask(store: Store, subscriptions: Subscriptions, products: Products) -> Callable[..., Result]:
     """Runs `flask` with the given arguments."""
     app = Flask("tests")
-    app.extensions["gateway"] = SimpleNamespace(subscriptions=subscriptions, products=products)
+    app.extensions["gateway"] = SimpleNamespace(subscriptions=subscriptions, products=products, usage=Usage(store))
     register_commands(app)
     runner = app.test_cli_runner()
     return lambda *arguments: runner.invoke(args=arguments)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from sqlalchemy import text
 
-from gateway import subscriptions as subscriptions_module
 from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, MissingKeyError
 from gateway.keys import KeyHasher
-from gateway.products import ALL_PRODUCTS
+from gateway.products import ALL_PRODUCTS, Product, product_from
 from gateway.store import Store, open_store
 from gateway.subscriptions import Caller, State, Subscriptions
 from tests.store.conftest import PEPPER, Clock
@@ -324,8 +323,12 @@ def test_as_much_is_done_for_a_key_that_is_refused_as_for_one_that_is_valid(
 ) -> None:
     subscriptions.create("Acme", "starter", state=state, primary_key=KEY)
     made: list[object] = []
-    product = subscriptions_module.product_from
-    monkeypatch.setattr(subscriptions_module, "product_from", lambda row: made.append(row) or product(row))
+
+    def noted(row: Any) -> Product:
+        made.append(row)
+        return product_from(row)
+
+    monkeypatch.setattr("gateway.subscriptions.product_from", noted)
     with suppress(InvalidKeyError):
         subscriptions.verify(KEY)
     refused(subscriptions, OTHER)
