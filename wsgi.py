@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from app import create_app
 from app.services import Services
+from gateway.exposition import Exposition
+from gateway.metrics import Metrics, count_in
+from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
 from gateway.telemetry import configure_logging
 from gateway.wiring import build_gateway, build_key_store, faults_end_the_process
@@ -17,8 +20,20 @@ with faults_end_the_process():
     settings = load_settings()
     key_store = build_key_store(settings)
 
+folder = settings.runtime_dir / METRICS_FOLDER if settings.runtime_dir else None
+if folder is not None:  # one of gunicorn's workers
+    count_in(folder)
+gateway, metrics = build_gateway(settings, key_store), Metrics()
+
 app = create_app(
-    Services(build_gateway(settings, key_store), key_store.subscriptions, key_store.products, key_store.usage),
+    Services(
+        gateway,
+        key_store.subscriptions,
+        key_store.products,
+        key_store.usage,
+        metrics,
+        Exposition(metrics, gateway.engine, folder),
+    ),
     max_body_bytes=settings.max_body_bytes,
     admin_token=settings.admin_token,
 )

@@ -28,7 +28,7 @@ def require_caller() -> Caller:
         UnavailableError: the key store cannot be reached.
     """
     caller = services().subscriptions.verify(_key())
-    entry().subscription = caller.subscription_id
+    entry().subscription, entry().product = caller.subscription_id, caller.product.id
     return caller
 
 

@@ -70,6 +70,7 @@ def note(error: errors.GatewayError) -> None:
     current.status = status_of(error)
     current.error = type(error).__name__
     current.detail = error.detail
+    current.limit = error.limit
 
 
 def as_gateway_error(error: Exception) -> errors.GatewayError:

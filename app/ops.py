@@ -1,4 +1,4 @@
-"""What an orchestrator asks: is the process alive, and would a prompt be answered?"""
+"""What machines ask: is the process alive, would a prompt be answered, what has been counted?"""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from flask import Blueprint, Response, jsonify
 
 from app.services import services
 from app.telemetry import entry
+from gateway.exposition import CONTENT_TYPE
 
-blueprint = Blueprint("ops", __name__, url_prefix="/health")
+blueprint = Blueprint("ops", __name__)
 
 
-@blueprint.get("/live")
+@blueprint.get("/health/live")
 def live() -> Response:
     """200 as long as the process answers, from before the model is loaded."""
     return jsonify(status="live")
 
 
-@blueprint.get("/ready")
+@blueprint.get("/health/ready")
 def ready() -> Response:
     """200 when a prompt would be answered; before that 503 and how far loading is."""
     status = services().gateway.engine.status()
@@ -36,3 +37,9 @@ def ready() -> Response:
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     response.headers["Retry-After"] = str(status.retry_after)
     return response
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """For Prometheus, without a key: nothing in it tells of a caller."""
+    return Response(services().exposition.text(), content_type=CONTENT_TYPE)

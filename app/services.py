@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app
 
 if TYPE_CHECKING:
+    from gateway.exposition import Exposition
+    from gateway.metrics import Metrics
     from gateway.products import Products
     from gateway.service import Gateway
     from gateway.subscriptions import Subscriptions
@@ -24,6 +26,8 @@ class Services:
     subscriptions: Subscriptions
     products: Products
     usage: Usage
+    metrics: Metrics
+    exposition: Exposition
 
 
 def services() -> Services:

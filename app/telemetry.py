@@ -12,18 +12,22 @@ from flask import Flask, g, request
 
 from app.contract import TRACE_HEADER, trace_id_from
 from app.limits import limit_headers
+from app.services import services
+from gateway.metrics import Ended
 
 if TYPE_CHECKING:
     from flask import Response
 
     from gateway.admission import Admission
+    from gateway.errors import LimitKind
+    from gateway.metrics import Metrics
     from gateway.service import Answer
 
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.
 CLIENT_CLOSED_REQUEST = 499
 
-# An orchestrator asks these every few seconds: their lines would bury the others.
-PROBES = frozenset({"live", "ready"})
+# Machines ask these every few seconds: their lines would bury the others.
+PROBES = frozenset({"live", "ready", "metrics"})
 
 log = structlog.get_logger("gateway.request")
 
@@ -40,10 +44,13 @@ class Entry:
         answer: what was generated for it.
         error: the class of the failure.
         detail: what the operator may know of the failure and the caller may not.
+        product: of the subscription.
+        limit: which limit of the product's refused it.
     """
 
     trace_id: str
     operation: str | None
+    metrics: Metrics
     started: float = field(default_factory=time.monotonic)
     subscription: str | None = None
     status: int | None = None
@@ -52,6 +59,8 @@ class Entry:
     answer: Answer | None = None
     error: str | None = None
     detail: str | None = None
+    product: str | None = None
+    limit: LimitKind | None = None
 
     def settle(self) -> None:
         """Write what the call came to into the ledger, where it is one; once."""
@@ -59,13 +68,15 @@ class Entry:
             self.admission.settle(self.status or HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def write(self) -> None:
-        """Log it."""
+        """Log it, and count it."""
         self.settle()
+        seconds = time.monotonic() - self.started
+        self._count(seconds)
         fields: dict[str, object] = {
             "subscription": self.subscription,
             "operation": self.operation,
             "status": self.status,
-            "duration_ms": _milliseconds(time.monotonic() - self.started),
+            "duration_ms": _milliseconds(seconds),
         }
         if self.answer is not None:
             usage = self.answer.usage
@@ -84,6 +95,14 @@ class Entry:
         write("request", trace_id=self.trace_id, **fields)
         structlog.contextvars.clear_contextvars()  # what this thread logs next is of another request
 
+    def _count(self, seconds: float) -> None:
+        if self.operation not in PROBES:
+            self.metrics.end()
+        status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR
+        self.metrics.observe(
+            Ended(self.operation, int(status), seconds, self.product, self.error, self.limit, self.admission)
+        )
+
 
 def entry() -> Entry:
     """The log line of the current request, to be filled in."""
@@ -97,7 +116,9 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.entry = Entry(_trace_id(), _operation())
+    g.entry = Entry(_trace_id(), _operation(), services().metrics)
+    if g.entry.operation not in PROBES:
+        g.entry.metrics.begin()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(trace_id=g.entry.trace_id)
 

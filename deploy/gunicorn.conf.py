@@ -14,11 +14,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.multiprocess import mark_process_dead
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.console import Console
 from deploy.worker import GatewayWorker, drain_on_interrupt
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
+from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
 from gateway.telemetry import configure_logging
 from gateway.wiring import faults_end_the_process
@@ -59,6 +62,7 @@ def on_starting(server: Any) -> None:
         _console.prepare_store()
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
+    (folder / METRICS_FOLDER).mkdir()
 
     def refused(fault: str) -> None:
         global _exit_status  # noqa: PLW0603
@@ -80,6 +84,11 @@ def when_ready(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """In a worker, once it has loaded the app: only now is the engine attached, so that the port answers first."""
     worker.wsgi.extensions["gateway"].gateway.start()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the master, after a worker has ended: what it had running is no more; what it counted stays."""
+    mark_process_dead(worker.pid, Path(os.environ["GATEWAY_RUNTIME_DIR"]) / METRICS_FOLDER)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The databases that the tests start for themselves: PostgreSQL 15 (or later) and Redis, from the system's packages.
+# What the tests need of the system's packages: PostgreSQL 15 (or later) and Redis, which they start for themselves, and
+# Prometheus' promtool.
 #   deploy/test-services.sh             installs what is missing, where it may; else says what to type
 #   deploy/test-services.sh --missing   prints the packages that are missing
 set -euo pipefail
@@ -7,6 +8,7 @@ set -euo pipefail
 missing=()
 command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql-15)
 command -v redis-server >/dev/null || missing+=(redis-server)
+command -v promtool >/dev/null || missing+=(prometheus)
 
 if [ "${1:-}" = --missing ]; then
   echo "${missing[*]}"
@@ -14,7 +16,7 @@ if [ "${1:-}" = --missing ]; then
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "The tests of the databases will fail until this is done: sudo apt-get install ${missing[*]}" >&2
+  echo "Tests that need them will fail until this is done: sudo apt-get install ${missing[*]}" >&2
   exit 0
 fi
 

@@ -195,6 +195,7 @@ class Admission:
         usage: what it has cost so far; kept up by the answer.
         requests: what the limit on calls leaves, for the answer's headers; None without one.
         tokens: the same for tokens.
+        waited: seconds that it waited for tokens that others had reserved.
     """
 
     def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
@@ -204,6 +205,7 @@ class Admission:
         self.model: str | None = None
         self.requests: Window | None = None
         self.tokens: Window | None = None
+        self.waited = 0.0
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
@@ -262,6 +264,7 @@ class Admission:
             raise RateLimitedError(
                 "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
                 retry_after=1,
+                limit="tokens_reserved",
             )
         self.usage.prompt_tokens = prompt_tokens
         return grant.most
@@ -315,7 +318,9 @@ class Admission:
         if self.requests is None:
             self.requests = Window(quota.amount, max(0, quota.amount - used - 1), left)
         if used >= quota.amount:
-            raise PermissionDeniedError(f"Out of call volume quota. {_replenished(left)}", retry_after=left)
+            raise PermissionDeniedError(
+                f"Out of call volume quota. {_replenished(left)}", retry_after=left, limit="call_quota"
+            )
 
     def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
         """One attempt; None where it should wait, and is not to be cut."""
@@ -335,8 +340,9 @@ class Admission:
     def _wait(self, wanted: _Wanted) -> Grant:
         """Until others have given back what they did not use; then take what is there."""
         if self._all.waiting_room.acquire(blocking=False):
+            began = self._all.monotonic()
             try:
-                give_up = self._all.monotonic() + self._all.patience
+                give_up = began + self._all.patience
                 for pause in itertools.chain(_FIRST_PAUSES, itertools.repeat(_PAUSE)):
                     if self._all.monotonic() >= give_up:
                         break
@@ -344,6 +350,7 @@ class Admission:
                     if (grant := self._reserve(wanted, cut=False)) is not None:
                         return grant
             finally:
+                self.waited = self._all.monotonic() - began
                 self._all.waiting_room.release()
         grant = self._reserve(wanted, cut=True)
         assert grant is not None  # noqa: S101 - only one that is not cut can be None
@@ -378,7 +385,9 @@ class _Wanted:
 def _check_concurrency(account: Account, most: int) -> None:
     if account.running().calls >= most:
         raise RateLimitedError(
-            f"Concurrency limit is exceeded: {most} at a time are allowed. Try again in 1 seconds.", retry_after=1
+            f"Concurrency limit is exceeded: {most} at a time are allowed. Try again in 1 seconds.",
+            retry_after=1,
+            limit="concurrency",
         )
 
 
@@ -405,9 +414,12 @@ def _minute(account: Account, limit: int, reserved: int) -> Allowance:
                 f"The prompt needs {least} tokens with the shortest answer, and your product allows {limit} a minute. "
                 "Shorten `prompt`.",
                 param="prompt",
+                limit="tokens_per_minute",
             )
         seconds = max(1, math.ceil(account.seconds_until_free(used + least - limit)))
-        return RateLimitedError(f"Token limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds)
+        return RateLimitedError(
+            f"Token limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds, limit="tokens_per_minute"
+        )
 
     return Allowance(limit, used, reserved, refuse, MINUTE.total_seconds())
 
@@ -420,6 +432,7 @@ def _period(now: datetime, quota: Quota, used: int, window: PeriodWindow, reserv
         return PermissionDeniedError(
             f"Token quota is exceeded. The call needs {least} tokens at least, {rest} are left. {_replenished(left)}",
             retry_after=left,
+            limit="token_quota",
         )
 
     return Allowance(quota.amount, used, reserved, refuse, left)

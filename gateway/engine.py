@@ -307,8 +307,15 @@ class Engine(Protocol):
         """
         ...
 
-    def load(self) -> tuple[int, int]:
-        """How many requests the engine works on, and how many wait in it."""
+    def load(self, timeout: float = 5.0) -> tuple[int, int]:
+        """How many requests the engine works on, and how many wait in it, from all processes of the gateway.
+
+        Args:
+            timeout: most seconds to wait for its word.
+
+        Raises:
+            UnavailableError: the engine is not ready, or does not say in time.
+        """
         ...
 
 

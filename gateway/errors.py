@@ -6,6 +6,13 @@ only. Nothing here knows HTTP: `app.errors` maps each class to a status, and a t
 
 from __future__ import annotations
 
+from typing import Literal
+
+LimitKind = Literal[
+    "call_rate", "call_quota", "concurrency", "tokens_per_minute", "token_quota", "tokens_reserved", "model"
+]
+"""What a product limits. `tokens_reserved`: the tokens that are left are held by calls that run."""
+
 
 class GatewayError(Exception):
     """A failure with a message that a caller may read.
@@ -15,6 +22,7 @@ class GatewayError(Exception):
         detail: for the log under the request's trace id.
         param: the field or header at fault, where there is one.
         retry_after: seconds until it is worth trying again, where that is known.
+        limit: which of the product's limits refused it.
     """
 
     def __init__(
@@ -24,12 +32,14 @@ class GatewayError(Exception):
         detail: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        limit: LimitKind | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail
         self.param = param
         self.retry_after = retry_after
+        self.limit = limit
 
 
 class InvalidRequestError(GatewayError):

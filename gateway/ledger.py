@@ -46,6 +46,7 @@ class Usage:
         delivered_tokens: ids whose text the caller was given.
         finish_reason: `stop` or `length`; None while it runs, and where it was broken off.
         first_token_seconds: from admission to the first token.
+        finish_seconds: from admission to the answer's end as its reader took it; None where it was broken off.
     """
 
     prompt_tokens: int = 0
@@ -54,6 +55,7 @@ class Usage:
     delivered_tokens: int = 0
     finish_reason: str | None = None
     first_token_seconds: float | None = None
+    finish_seconds: float | None = None
 
     @property
     def total_tokens(self) -> int:

@@ -214,6 +214,7 @@ class Gateway:
             raise PermissionDeniedError(
                 f"Field `model` names a model that your product does not have. It has: {', '.join(allowed)}.",
                 param="model",
+                limit="model",
             )
         return model.name
 
@@ -302,6 +303,7 @@ class Answer:
             self.finish = event
             self.usage.finish_reason = event.reason
             self.usage.cached_tokens = event.cached_tokens
+            self.usage.finish_seconds = self._stopwatch.elapsed()
             self._settle(event.completion_tokens)
         else:
             self.usage.completion_tokens += event.tokens

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from app.services import Services
 from gateway.admission import PATIENCE_SECONDS, Admissions
 from gateway.engine import Terms
+from gateway.exposition import Exposition
 from gateway.keys import KeyHasher
 from gateway.ledger import Ledger
+from gateway.metrics import Metrics
 from gateway.products import Products
 from gateway.rates import CallRates, MemoryWindows
 from gateway.service import Gateway
@@ -48,7 +50,8 @@ def make_gateway(  # noqa: PLR0913 - each has a default
 
 def make_services(gateway: Gateway, subscriptions: Subscriptions, store: Store) -> Services:
     """All that an app needs."""
-    return Services(gateway, subscriptions, Products(store), Usage(store))
+    metrics = Metrics()
+    return Services(gateway, subscriptions, Products(store), Usage(store), metrics, Exposition(metrics, gateway.engine))
 
 
 def some_terms() -> Terms:

@@ -85,7 +85,9 @@ class ScriptedEngine:
         self._require_ready()
         return _Completion(self, request)
 
-    def load(self) -> tuple[int, int]:
+    def load(self, timeout: float = 5.0) -> tuple[int, int]:
+        del timeout  # it takes none
+        self._require_ready()
         return self.running, 0
 
     def count(self, change: int) -> None:

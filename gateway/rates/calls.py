@@ -46,5 +46,7 @@ class CallRates:
         taken = self._windows.take(subscription_id, rate.calls, rate.seconds)
         seconds = max(1, math.ceil(taken.wait))
         if not taken.granted:
-            raise RateLimitedError(f"Rate limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds)
+            raise RateLimitedError(
+                f"Rate limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds, limit="call_rate"
+            )
         return RateWindow(rate.calls, max(0, rate.calls - taken.used), seconds)

@@ -27,7 +27,7 @@ def test_a_server_that_is_not_installed_is_a_failure_that_says_what_to_install(
         pass
 
 
-def test_nothing_is_missing_where_both_are_installed() -> None:
+def test_nothing_is_missing_where_all_are_installed() -> None:
     done = subprocess.run([ROOT / "deploy/test-services.sh", "--missing"], capture_output=True, check=True)
     assert done.stdout.split() == []
 

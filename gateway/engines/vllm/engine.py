@@ -103,10 +103,10 @@ class VllmEngine:
             raise
         return completion
 
-    def load(self) -> tuple[int, int]:
+    def load(self, timeout: float = _ANSWER_SECONDS) -> tuple[int, int]:
         session = self._require_session()
-        future = asyncio.run_coroutine_threadsafe(session.load(), self._loop)
-        return future.result(_ANSWER_SECONDS)
+        future = asyncio.run_coroutine_threadsafe(session.load(timeout), self._loop)
+        return future.result()
 
     def _require_session(self) -> Session:
         session = self._session

@@ -7,6 +7,8 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
+from vllm.v1.engine.exceptions import EngineDeadError
+
 from gateway.engine import Model
 from gateway.engines.vllm.openai import OpenAIServing
 from gateway.engines.vllm.prompts import PromptEncoder
@@ -145,9 +147,13 @@ class Session:
                 calls[found["call"]] = calls.get(found["call"], 0) + produced
         return calls
 
-    async def load(self) -> tuple[int, int]:
+    async def load(self, timeout: float) -> tuple[int, int]:  # noqa: ASYNC109 - the engine port's
         """How many requests the engine runs, and how many wait in it."""
-        counts = await self.llm.engine_core.call_utility_all_async("gateway_load")
+        asked = self.llm.engine_core.call_utility_all_async("gateway_load")
+        try:
+            counts = await asyncio.wait_for(asked, timeout)
+        except (TimeoutError, EngineDeadError) as error:
+            raise UnavailableError("The model does not answer. Try again.", retry_after=2) from error
         return sum(running for running, _ in counts), sum(waiting for _, waiting in counts)
 
     def close(self) -> None:
