@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
+from app.openapi.operation import describe
+from app.openapi.operations import own
 from app.services import services
 from app.telemetry import entry
 
@@ -13,12 +15,14 @@ blueprint = Blueprint("ops", __name__, url_prefix="/health")
 
 
 @blueprint.get("/live")
+@describe(own.LIVE)
 def live() -> Response:
     """200 as long as the process answers, from before the model is loaded."""
     return jsonify(status="live")
 
 
 @blueprint.get("/ready")
+@describe(own.READY)
 def ready() -> Response:
     """200 when a prompt would be answered; before that 503 and how far loading is."""
     status = services().gateway.engine.status()
