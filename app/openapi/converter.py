@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apispec.ext.marshmallow import MarshmallowPlugin, OpenAPIConverter
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow.validate import NoneOf, Range
 
 from app.management.schemas import Moment, Scope
@@ -28,14 +29,14 @@ class Converter(OpenAPIConverter):
             Scope: ("string", None),
         }
         for function in (_exclusive, _refused, _not_blank, _stop, _scope):
-            self.add_attribute_function(function)
+            self.add_attribute_function(function)  # type: ignore[no-untyped-call]
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
         """The JSON Schema of a schema, with its docstring as the description."""
-        found: dict[str, Any] = super().schema2jsonschema(schema)
+        found: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         kind = schema if isinstance(schema, type) else type(schema)
-        if kind.__doc__:
-            found["description"] = " ".join(kind.__doc__.split()).replace(" Loads to", "\nLoads to").split("\n")[0]
+        if kind.__doc__:  # up to what only the code has to know
+            found["description"] = " ".join(kind.__doc__.split()).partition(" Loads to")[0].partition(": loads to")[0]
         more = getattr(kind, "JSON_SCHEMA", {})
         found["properties"] |= more.get("properties", {})
         return found | {name: value for name, value in more.items() if name != "properties"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +66,21 @@ def document(app: Flask) -> dict[str, Any]:
     """
     plugin = Plugin()
     spec = _empty(plugin)
-    refer: _Refer = plugin.converter.resolve_nested_schema  # makes the component, where there is none yet
+    refer = partial(_refer, plugin)
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: list(_TAGS).index(_described(app, rule).tag)):
         operation = _described(app, rule)
         for method in sorted((rule.methods or set()) - _IMPLIED):
             description = _operation(rule, operation, getdoc(app.view_functions[rule.endpoint]) or "", refer)
             spec.path(_PLACEHOLDER.sub(r"{\1}", rule.rule), operations={method.lower(): description})
     found: dict[str, Any] = spec.to_dict()
+    return found
+
+
+def _refer(plugin: Plugin, schema: type[Schema]) -> Mapping[str, Any]:
+    """A reference to a schema; it is made a component where it is none yet."""
+    if plugin.converter is None:
+        raise TypeError("the plugin belongs to no document yet")
+    found: dict[str, Any] = plugin.converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]
     return found
 
 

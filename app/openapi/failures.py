@@ -1,13 +1,14 @@
-"""The errors that callers meet, by status, in the three forms that they have."""
+"""The errors that callers meet, by status, in the forms that they have."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.contract import OpenAIError, error_body
 from app.errors import HTTP_MESSAGES
+from app.limits import LIMIT_HEADERS
 from app.openapi.answers import ErrorBody, OpenAIErrorBody
 from app.openapi.examples import TRACE_ID
 from gateway.errors import AdminTokenError, InternalError, InvalidKeyError, MissingKeyError
@@ -157,9 +158,18 @@ _ADMIN = {
     ),
 }
 
+# Told before a call is admitted, and so without what its limits leave.
+_BEFORE_ADMISSION = {401, 405, 408, 414, 431}
+_GENERATING = {
+    status: failure if status in _BEFORE_ADMISSION else replace(failure, headers=(*failure.headers, *LIMIT_HEADERS))
+    for status, failure in _ALL.items()
+}
+
 DIALECTS: dict[str, Dialect] = {
     "gateway": Dialect("", ErrorBody, _ALL),
     "openai": Dialect("OpenAI", OpenAIErrorBody, _ALL, openai=True),
+    "generating": Dialect("Generating", ErrorBody, _GENERATING),
+    "generating openai": Dialect("GeneratingOpenAI", OpenAIErrorBody, _GENERATING, openai=True),
     "management": Dialect("Management", ErrorBody, _ADMIN),
 }
 """By the names that operations have for them."""

@@ -63,7 +63,7 @@ class Operation:
         tag: the group that it is shown in.
         answers: by status.
         errors: the statuses that it may fail with.
-        dialect: whose form its errors have, a key of `app.openapi.failures.FAILURES`.
+        dialect: whose form its errors have, a key of `app.openapi.failures.DIALECTS`.
         security: the names of the schemes, any of which will do; none for a public operation.
         body: the request's.
         examples: request bodies, by name.

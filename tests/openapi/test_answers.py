@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SID, PID = "/management/subscriptions/{sid}", "/management/products/{pid}"
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 AZURE = "/openai/deployments/{deployment}"
-TALK = {"messages": [{"role": "user", "content": "abc"}]}
+TALK: dict[str, object] = {"messages": [{"role": "user", "content": "abc"}]}
 GENERATING: list[tuple[str, str, dict[str, object]]] = [
     ("/get-data", "/get-data", {"prompt": "abc"}),
     ("/system-prompt-get-data", "/System%20Prompt%20Get%20Data", {"prompt": "abc", "system prompt": "d"}),

@@ -70,6 +70,11 @@ def test_each_error_status_of_the_contract_is_described(described: Described) ->
     for status in (400, 401, 403, 404, 405, 408, 413, 414, 415, 429, 431, 500, 503, 504):
         assert f"Error{status}" in responses
         assert f"OpenAIError{status}" in responses
+    for method, path, operation in described.operations():
+        if method == "post" and path.startswith(("/get-data", "/system", "/v1", "/openai")):
+            assert {"400", "401", "403", "404", "408", "413", "414", "415", "429", "431", "500", "503", "504"} <= set(
+                operation["responses"]
+            )
     assert "Allow" in responses["Error405"]["headers"]
 
 
