@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, getdata, management, me, openai, ops, telemetry
+from app import cli, errors, telemetry
 from app.contract import TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths
+from app.routes import register_routes
 from app.services import EXTENSION
 
 if TYPE_CHECKING:
@@ -36,12 +37,7 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     app.extensions[EXTENSION] = services
     telemetry.install(app)
     errors.install(app)
-    app.register_blueprint(getdata.blueprint)
-    app.register_blueprint(openai.blueprint)
-    app.register_blueprint(ops.blueprint)
-    app.register_blueprint(me.blueprint)
-    if admin_token is not None:
-        app.register_blueprint(management.make_blueprint(admin_token))
+    register_routes(app, admin_token)
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.
     CORS(app, send_wildcard=True, expose_headers=_EXPOSED_HEADERS, max_age=_PREFLIGHT_SECONDS)

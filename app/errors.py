@@ -28,7 +28,7 @@ STATUS: dict[type[errors.GatewayError], int] = {
 }
 
 # What Werkzeug and Flask raise by themselves, in this API's words: theirs are made for people at a browser.
-_HTTP_MESSAGES = {
+HTTP_MESSAGES = {
     400: "The request is malformed. Send one JSON object as the body.",
     404: "There is no such operation. See the list of operations in the documentation, such as POST /Get%20Data.",
     405: "This operation does not have that method. The header Allow names the methods that it has.",
@@ -98,7 +98,7 @@ def _answer_http(error: HTTPException) -> Response:
     status = error.code or 500
     current.error = type(error).__name__
     own_words = error.description if type(error).description != error.description else None
-    message = _HTTP_MESSAGES.get(status) or own_words or "The request cannot be served."
+    message = HTTP_MESSAGES.get(status) or own_words or "The request cannot be served."
     headers = [(name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"}]
     return Response(_body(status, message), status, headers, content_type="application/json")
 

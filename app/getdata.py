@@ -9,6 +9,8 @@ from flask import Blueprint
 from app import schemas, streaming
 from app.body import json_object
 from app.calls import begin_call
+from app.openapi.operation import describe
+from app.openapi.operations import generating
 from app.paths import GET_DATA, SYSTEM_PROMPT_GET_DATA
 from app.services import services
 
@@ -23,12 +25,14 @@ _SYSTEM_PROMPT_SCHEMA = schemas.SystemPromptGetDataSchema()
 
 
 @blueprint.post(GET_DATA, endpoint="Get Data")
+@describe(generating.GET_DATA)
 def get_data() -> Response:
     """Answer a prompt."""
     return _generate(_GET_DATA_SCHEMA)
 
 
 @blueprint.post(SYSTEM_PROMPT_GET_DATA, endpoint="System Prompt Get Data")
+@describe(generating.SYSTEM_PROMPT_GET_DATA)
 def system_prompt_get_data() -> Response:
     """Answer a prompt under a system prompt."""
     return _generate(_SYSTEM_PROMPT_SCHEMA)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, jsonify
-from marshmallow import RAISE, Schema
-from marshmallow.validate import OneOf
 
 from app import usage
 from app.auth import require_caller
 from app.body import json_object
 from app.documents import limits_document, moment
-from app.schemas import Text, checked
+from app.openapi.operation import describe
+from app.openapi.operations import own
+from app.schemas import RegenerateKeySchema, checked
 from app.services import services
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 
 blueprint = Blueprint("me", __name__, url_prefix="/me")
-
-
-class RegenerateKeySchema(Schema):
-    """The body of POST /me/regenerateKey."""
-
-    class Meta:
-        unknown = RAISE
-
-    key = Text(required=True, validate=OneOf(["primary", "secondary"], error="should be `primary` or `secondary`"))
 
 
 _REGENERATE_KEY = RegenerateKeySchema()
@@ -44,6 +35,7 @@ def _keep_out_of_caches(response: Response) -> Response:
 
 
 @blueprint.get("/subscription", endpoint="my subscription")
+@describe(own.MY_SUBSCRIPTION)
 def subscription() -> Response:
     """The caller's subscription, its product's limits and what they leave."""
     caller = require_caller()
@@ -63,6 +55,7 @@ def subscription() -> Response:
 
 
 @blueprint.get("/usage", endpoint="my usage")
+@describe(own.MY_USAGE)
 def my_usage() -> Response:
     """What the caller has used; `since`, `until`, `by` and filters as for the operator, but of nobody else."""
     caller = require_caller()
@@ -72,6 +65,7 @@ def my_usage() -> Response:
 
 
 @blueprint.post("/regenerateKey", endpoint="regenerate my key")
+@describe(own.REGENERATE_MY_KEY)
 def regenerate_key() -> Response:
     """A new key in the place of one of the caller's own; the old one is void at once."""
     caller = require_caller()

@@ -10,6 +10,8 @@ from app import streaming
 from app.auth import require_caller
 from app.body import json_object
 from app.calls import begin_call
+from app.openapi.operation import describe
+from app.openapi.operations import generating
 from app.services import services
 from app.telemetry import entry
 from gateway.engine import OpenAIRequest
@@ -26,41 +28,47 @@ _AZURE = "/openai/deployments/<path:deployment>"
 
 
 @blueprint.post("/v1/chat/completions", endpoint="chat completions")
+@describe(generating.CHAT)
 def chat_completions() -> Response:
     """Answer a conversation."""
     return _complete("chat.completions")
 
 
 @blueprint.post("/v1/completions", endpoint="completions")
+@describe(generating.COMPLETION)
 def completions() -> Response:
     """Go on with a text."""
     return _complete("completions")
 
 
 @blueprint.post(f"{_AZURE}/chat/completions", endpoint="azure chat completions")
+@describe(generating.AZURE_CHAT)
 def azure_chat_completions(deployment: str) -> Response:
     """Answer a conversation; Azure's clients name the model in the path, and any `api-version` will do."""
     return _complete("chat.completions", deployment)
 
 
 @blueprint.post(f"{_AZURE}/completions", endpoint="azure completions")
+@describe(generating.AZURE_COMPLETION)
 def azure_completions(deployment: str) -> Response:
     """Go on with a text, as Azure's clients ask for it."""
     return _complete("completions", deployment)
 
 
 @blueprint.get("/v1/models", endpoint="models")
+@describe(generating.MODELS)
 def models() -> Response:
     """What may be named as `model`."""
     require_caller()
     return jsonify(object="list", data=[_shown(model) for model in services().gateway.models()])
 
 
-@blueprint.get("/v1/models/<path:name>", endpoint="model")
-def model(name: str) -> Response:
+@blueprint.get("/v1/models/<path:id>", endpoint="model")
+@describe(generating.MODEL)
+def model(id: str) -> Response:  # noqa: A002 - the contract's name for it
     """One of them."""
     require_caller()
-    return jsonify(_shown(services().gateway.model(name)))
+    return jsonify(_shown(services().gateway.model(id)))
 
 
 def _complete(operation: Literal["chat.completions", "completions"], deployment: str | None = None) -> Response:

@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
+from app.openapi.operation import describe
+from app.openapi.operations import own
 from app.services import services
 from app.telemetry import entry
 from gateway.exposition import CONTENT_TYPE
@@ -14,12 +16,14 @@ blueprint = Blueprint("ops", __name__)
 
 
 @blueprint.get("/health/live")
+@describe(own.LIVE)
 def live() -> Response:
     """200 as long as the process answers, from before the model is loaded."""
     return jsonify(status="live")
 
 
 @blueprint.get("/health/ready")
+@describe(own.READY)
 def ready() -> Response:
     """200 when a prompt would be answered; before that 503 and how far loading is."""
     status = services().gateway.engine.status()
@@ -40,6 +44,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@describe(own.METRICS)
 def metrics() -> Response:
     """For Prometheus, without a key: nothing in it tells of a caller."""
     return Response(services().exposition.text(), content_type=CONTENT_TYPE)

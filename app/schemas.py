@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load
 from marshmallow.exceptions import SCHEMA
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import NoneOf, OneOf, Range, Validator
 
 from app.body import quoted
 from gateway.engine import Message, Sampling
 from gateway.errors import InvalidRequestError
 from gateway.service import GenerateRequest
 
-_LONGEST_STOP = 4
+LONGEST_STOP = 4
+"""The most texts at which an answer may end."""
+
 # Above the size of every vocabulary, where a larger one changes nothing; the engine counts in 32 bits.
 _LARGEST_TOP_K = 2**31 - 1
 _SMALLEST_SEED, _LARGEST_SEED = -(2**63), 2**63 - 1
+
+
+class NotBlank(Validator):
+    """A text has more than white space in it."""
+
+    def __call__(self, value: str) -> str:
+        """The text. Raises ValidationError."""
+        if not value.strip():
+            raise ValidationError("should not be blank")
+        return value
 
 
 class Number(fields.Float):
@@ -72,13 +84,13 @@ class Stop(fields.Field[tuple[str, ...]]):
     """A string, or a list of up to four."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": f"should be a string or a list of up to {_LONGEST_STOP} strings, none of them empty",
+        "invalid": f"should be a string or a list of up to {LONGEST_STOP} strings, none of them empty",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
         del attr, data, kwargs
         stops = [value] if isinstance(value, str) else value
-        if not isinstance(stops, list) or len(stops) > _LONGEST_STOP:
+        if not isinstance(stops, list) or len(stops) > LONGEST_STOP:
             raise self.make_error("invalid")
         if not all(isinstance(stop, str) and stop for stop in stops):
             raise self.make_error("invalid")
@@ -103,6 +115,11 @@ class ResponseFormat(Schema):
     class Meta:
         unknown = RAISE
 
+    JSON_SCHEMA: ClassVar = {  # what `_to_schema` asks for
+        "if": {"required": ["type"], "properties": {"type": {"const": "json_schema"}}},
+        "then": {"required": ["json_schema"]},
+    }
+
     type = Text(required=True, validate=OneOf(["text", "json_object", "json_schema"]))
     json_schema = fields.Nested(JsonSchemaFormat)
 
@@ -125,11 +142,17 @@ class GetDataSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    prompt = Text(required=True, metadata={"description": "the user's message"})
+    prompt = Text(required=True, validate=NotBlank(), metadata={"description": "the user's message"})
     temperature = Number(validate=Range(0, 2), metadata={"description": "0 is greedy"})
     top_p = Number(validate=Range(0, 1, min_inclusive=False), metadata={"description": "nucleus sampling"})
-    top_k = Integer(validate=Range(min=-1), metadata={"description": "how many of the likeliest tokens; -1 for all"})
-    max_tokens = Integer(validate=Range(min=1), metadata={"description": "most tokens to generate"})
+    top_k = Integer(
+        validate=[Range(min=-1), NoneOf([0], error="should be -1, or at least 1")],
+        metadata={"description": "how many of the likeliest tokens; -1 for all"},
+    )
+    max_tokens = Integer(
+        validate=Range(min=1),
+        metadata={"description": "most tokens to generate; cut to what the context and the caller's product leave"},
+    )
     stop = Stop(metadata={"description": "texts at which the answer ends"})
     seed = Integer(
         validate=Range(_SMALLEST_SEED, _LARGEST_SEED),
@@ -140,13 +163,6 @@ class GetDataSchema(Schema):
     response_format = fields.Nested(ResponseFormat, metadata={"description": "structured output"})
     model = Text(metadata={"description": "which served model or adapter"})
     stream = Boolean(load_default=False, metadata={"description": "answer with server-sent events"})
-
-    @validates_schema
-    def _check(self, data: dict[str, Any], **_: Any) -> None:
-        if not data["prompt"].strip():
-            raise ValidationError("should not be blank", "prompt")
-        if data.get("top_k") == 0:
-            raise ValidationError("should be -1, or at least 1", "top_k")
 
     @post_load
     def _to_request(self, data: dict[str, Any], **_: Any) -> GenerateRequest:
@@ -164,6 +180,11 @@ class GetDataSchema(Schema):
 class SystemPromptGetDataSchema(GetDataSchema):
     """The body of System Prompt Get Data."""
 
+    JSON_SCHEMA: ClassVar = {  # what `_one_spelling` takes
+        "properties": {"system_prompt": {"type": "string", "description": "another spelling of `system prompt`"}},
+        "not": {"required": ["system prompt", "system_prompt"]},
+    }
+
     system_prompt = Text(data_key="system prompt", metadata={"description": "the system message"})
 
     @pre_load
@@ -173,6 +194,15 @@ class SystemPromptGetDataSchema(GetDataSchema):
         if "system prompt" in data:
             raise ValidationError("is the same field as `system prompt`: send one of them", "system_prompt")
         return {("system prompt" if name == "system_prompt" else name): value for name, value in data.items()}
+
+
+class RegenerateKeySchema(Schema):
+    """The body of POST /me/regenerateKey."""
+
+    class Meta:
+        unknown = RAISE
+
+    key = Text(required=True, validate=OneOf(["primary", "secondary"], error="should be `primary` or `secondary`"))
 
 
 def load(schema: Schema, body: dict[str, Any]) -> GenerateRequest:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 PEPPER_LENGTH = 32
 """Fewest bytes of a pepper."""
 
-_KEY = re.compile(r"[0-9a-f]{32}")
+KEY_PATTERN = r"[0-9a-f]{32}"
+"""What a key is, as a regular expression."""
+
+_KEY = re.compile(KEY_PATTERN)
 
 
 def new_key() -> str:

@@ -28,7 +28,14 @@ LONGEST_RENEWAL = 86_400
 
 _LARGEST_PRIORITY = 2**31 - 1
 _LONGEST_MODEL_NAME = 200
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+LONGEST_NAME = NAME_LENGTH
+"""The most characters of a display name."""
+
+ID_PATTERN = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}"
+"""What the id of a product or a subscription is, as a regular expression."""
+
+_ID = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +283,7 @@ def unknown_product(connection: Connection, pid: str) -> str:
 
 def is_id(value: str) -> bool:
     """Whether `value` can be the id of a product or a subscription, and so a path segment."""
-    return len(value) <= ID_LENGTH and _ID.fullmatch(value) is not None
+    return _ID.fullmatch(value) is not None
 
 
 def check_id(value: str, what: str) -> None:

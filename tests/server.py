@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 180.0
+# As the tests were started: what vLLM puts into the environment when a test imports it is not for the gateway.
+_ENVIRONMENT = dict(os.environ)
 STOP_SECONDS = 30.0
 
 
@@ -129,7 +131,7 @@ def launch(folder: Path, **environment: str) -> GatewayServer:
     """Start a gateway and return at once. Whoever calls this stops it."""
     key = secrets.token_hex(16)
     full = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
+        **{name: value for name, value in _ENVIRONMENT.items() if not name.startswith("GATEWAY_")},
         "PORT": "0",
         "GATEWAY_DATABASE_URL": f"sqlite:///{folder / 'gateway.sqlite3'}",
         "GATEWAY_KEY_PEPPER": "a pepper for tests only, 32 bytes",

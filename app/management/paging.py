@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TOP = 100
 LARGEST_TOP = 1000
-_LARGEST_SKIP = 2**31 - 1
+LARGEST_SKIP = 2**31 - 1
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
@@ -41,7 +41,7 @@ def wanted_page() -> Page:
             raise InvalidRequestError(
                 f"Query parameter {quoted(name)} is not known. Known ones are: $top, $skip.", param=name
             )
-    return Page(_number("$top", 1, LARGEST_TOP, DEFAULT_TOP), _number("$skip", 0, _LARGEST_SKIP, 0))
+    return Page(_number("$top", 1, LARGEST_TOP, DEFAULT_TOP), _number("$skip", 0, LARGEST_SKIP, 0))
 
 
 def listed(value: Sequence[dict[str, object]], total: int, page: Page) -> Response:

@@ -14,6 +14,8 @@ from app.management.conditions import wanted_condition
 from app.management.paging import listed, wanted_page
 from app.management.resources import check_envelope, envelope, naming_properties, no_content, resource
 from app.management.schemas import ProductPatch, ProductPut
+from app.openapi.operation import describe
+from app.openapi.operations import management
 from app.schemas import checked
 from app.services import services
 from gateway.errors import InvalidRequestError
@@ -33,6 +35,7 @@ _PATCH = ProductPatch()
 
 
 @blueprint.get("", endpoint="list products")
+@describe(management.LIST_PRODUCTS)
 def list_() -> Response:
     """Some of them, by id."""
     wanted = wanted_page()
@@ -41,12 +44,14 @@ def list_() -> Response:
 
 
 @blueprint.get("/<pid>", endpoint="get product")
+@describe(management.GET_PRODUCT)
 def get(pid: str) -> Response:
     """One of them."""
     return _answer(services().products.get(pid))
 
 
 @blueprint.put("/<pid>", endpoint="put product")
+@describe(management.PUT_PRODUCT)
 def put(pid: str) -> Response:
     """Make one, or replace the name and all limits of the one that is there."""
     condition = wanted_condition(required=False)
@@ -58,6 +63,7 @@ def put(pid: str) -> Response:
 
 
 @blueprint.patch("/<pid>", endpoint="patch product")
+@describe(management.PATCH_PRODUCT)
 def patch(pid: str) -> Response:
     """Change what is given; null lifts a limit."""
     condition = wanted_condition(required=True)
@@ -71,6 +77,7 @@ def patch(pid: str) -> Response:
 
 
 @blueprint.delete("/<pid>", endpoint="delete product")
+@describe(management.DELETE_PRODUCT)
 def delete(pid: str) -> Response:
     """Take one away; with `deleteSubscriptions=true` the subscriptions for it too."""
     condition = wanted_condition(required=True)

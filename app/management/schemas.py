@@ -5,16 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load
-from marshmallow.validate import OneOf, Range
+from marshmallow import RAISE, Schema, fields, post_load
+from marshmallow.validate import Length, OneOf, Range
 
 from app.schemas import Boolean, Integer, Text
+from gateway.keys import KEY_PATTERN
 from gateway.periods import Period
-from gateway.products import LARGEST, LONGEST_RENEWAL, Quota, Rate, is_id
+from gateway.products import ID_PATTERN, LARGEST, LONGEST_NAME, LONGEST_RENEWAL, Quota, Rate, is_id
 from gateway.subscriptions import State
 
 _COUNT = Range(1, LARGEST)
+_SOME = Length(min=1, error="should have at least one name, or be null for all models")
 _LARGEST_PRIORITY = 2**31 - 1
+_NAME = {
+    "pattern": r"\S",
+    "description": f"1 to {LONGEST_NAME} printable characters; white space around them is cut off",
+}
+_KEY = {"pattern": f"^{KEY_PATTERN}$", "description": "made where it is absent"}
 _PRODUCT_SCOPE = "/products/"
 _ALL_PRODUCTS_SCOPE = "/apis"
 
@@ -53,13 +60,20 @@ class Scope(fields.Field["str | None"]):
             raise self.make_error("invalid")
         return product
 
+    @property
+    def pattern(self) -> str:
+        """What it takes, as a regular expression."""
+        return f"^({_ALL_PRODUCTS_SCOPE}|{_PRODUCT_SCOPE}{ID_PATTERN})$"
+
 
 def scope(product: str | None) -> str:
     """What `Scope` loads, for answers."""
     return _ALL_PRODUCTS_SCOPE if product is None else _PRODUCT_SCOPE + product
 
 
-class _Envelope(Schema):
+class EnvelopeSchema(Schema):
+    """What every resource has around its `properties`; in a request it may be left out."""
+
     class Meta:
         unknown = RAISE
 
@@ -74,7 +88,7 @@ class SubscriptionChanges(Schema):
     class Meta:
         unknown = RAISE
 
-    name = Text(data_key="displayName")
+    name = Text(data_key="displayName", metadata=_NAME)
     product = Scope(data_key="scope")
     state = Text(validate=OneOf([state.value for state in State]))
     starts_at = Moment(data_key="startDate", allow_none=True)
@@ -90,19 +104,19 @@ class SubscriptionChanges(Schema):
 class SubscriptionProperties(SubscriptionChanges):
     """`properties` of a PUT."""
 
-    name = Text(data_key="displayName", required=True)
+    name = Text(data_key="displayName", required=True, metadata=_NAME)
     product = Scope(data_key="scope", required=True)
-    primary_key = Text(data_key="primaryKey")
-    secondary_key = Text(data_key="secondaryKey")
+    primary_key = Text(data_key="primaryKey", metadata=_KEY)
+    secondary_key = Text(data_key="secondaryKey", metadata=_KEY)
 
 
-class SubscriptionPut(_Envelope):
+class SubscriptionPut(EnvelopeSchema):
     """The body that makes or replaces a subscription."""
 
     properties = fields.Nested(SubscriptionProperties, required=True)
 
 
-class SubscriptionPatch(_Envelope):
+class SubscriptionPatch(EnvelopeSchema):
     """The body that changes a subscription."""
 
     properties = fields.Nested(SubscriptionChanges, required=True)
@@ -136,25 +150,20 @@ class QuotaSchema(Schema):
         return Quota(data["amount"], Period(data["period"]))
 
 
-def _some(models: list[str]) -> None:
-    if not models:
-        raise ValidationError("should have at least one name, or be null for all models")
-
-
 class ProductChanges(Schema):
     """`properties` of a PATCH: loads to the name and the fields of `Limits` that are given; null lifts a limit."""
 
     class Meta:
         unknown = RAISE
 
-    name = Text(data_key="displayName")
+    name = Text(data_key="displayName", metadata=_NAME)
     rate = fields.Nested(RateSchema, allow_none=True)
     call_quota = fields.Nested(QuotaSchema, data_key="callQuota", allow_none=True)
     tokens_per_minute = Integer(data_key="tokensPerMinute", validate=_COUNT, allow_none=True)
     token_quota = fields.Nested(QuotaSchema, data_key="tokenQuota", allow_none=True)
     max_concurrency = Integer(data_key="maxConcurrency", validate=_COUNT, allow_none=True)
     max_tokens = Integer(data_key="maxTokens", validate=_COUNT, allow_none=True)
-    models = fields.List(Text(), validate=_some, allow_none=True)
+    models = fields.List(Text(), validate=_SOME, allow_none=True)
     priority = Integer(validate=Range(-_LARGEST_PRIORITY, _LARGEST_PRIORITY), allow_none=True)
     shared_cache = Boolean(data_key="sharedCache")
 
@@ -166,16 +175,16 @@ class ProductChanges(Schema):
 class ProductProperties(ProductChanges):
     """`properties` of a PUT: a limit that is not given is no limit."""
 
-    name = Text(data_key="displayName", required=True)
+    name = Text(data_key="displayName", required=True, metadata=_NAME)
 
 
-class ProductPut(_Envelope):
+class ProductPut(EnvelopeSchema):
     """The body that makes or replaces a product."""
 
     properties = fields.Nested(ProductProperties, required=True)
 
 
-class ProductPatch(_Envelope):
+class ProductPatch(EnvelopeSchema):
     """The body that changes a product."""
 
     properties = fields.Nested(ProductChanges, required=True)

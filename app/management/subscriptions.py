@@ -13,6 +13,8 @@ from app.management.conditions import wanted_condition
 from app.management.paging import listed, wanted_page
 from app.management.resources import check_envelope, envelope, naming_properties, no_content, read_only, resource
 from app.management.schemas import SubscriptionPatch, SubscriptionPut, scope
+from app.openapi.operation import describe
+from app.openapi.operations import management
 from app.schemas import checked
 from app.services import services
 from gateway.subscriptions import Details, Issued
@@ -32,6 +34,7 @@ _READ_ONLY = {"created_at": "createdDate", "ended_at": "endDate"}
 
 
 @blueprint.get("", endpoint="list subscriptions")
+@describe(management.LIST_SUBSCRIPTIONS)
 def list_() -> Response:
     """Some of them, the oldest first."""
     wanted = wanted_page()
@@ -40,12 +43,14 @@ def list_() -> Response:
 
 
 @blueprint.get("/<sid>", endpoint="get subscription")
+@describe(management.GET_SUBSCRIPTION)
 def get(sid: str) -> Response:
     """One of them, without its keys."""
     return _answer(services().subscriptions.get(sid))
 
 
 @blueprint.put("/<sid>", endpoint="put subscription")
+@describe(management.PUT_SUBSCRIPTION)
 def put(sid: str) -> Response:
     """Make one, and show its keys; or replace what is said of the one that is there."""
     condition = wanted_condition(required=False)
@@ -65,6 +70,7 @@ def put(sid: str) -> Response:
 
 
 @blueprint.patch("/<sid>", endpoint="patch subscription")
+@describe(management.PATCH_SUBSCRIPTION)
 def patch(sid: str) -> Response:
     """Change what is given; null lifts a date."""
     condition = wanted_condition(required=True)
@@ -80,6 +86,7 @@ def patch(sid: str) -> Response:
 
 
 @blueprint.delete("/<sid>", endpoint="delete subscription")
+@describe(management.DELETE_SUBSCRIPTION)
 def delete(sid: str) -> Response:
     """Take one away; its keys are void at once."""
     services().subscriptions.delete(sid, wanted_condition(required=True))
@@ -87,12 +94,14 @@ def delete(sid: str) -> Response:
 
 
 @blueprint.post("/<sid>/regeneratePrimaryKey", endpoint="regenerate primary key")
+@describe(management.REGENERATE_PRIMARY_KEY)
 def regenerate_primary_key(sid: str) -> Response:
     """Replace the primary key, and show the new one."""
     return jsonify(primaryKey=services().subscriptions.regenerate(sid, "primary"))
 
 
 @blueprint.post("/<sid>/regenerateSecondaryKey", endpoint="regenerate secondary key")
+@describe(management.REGENERATE_SECONDARY_KEY)
 def regenerate_secondary_key(sid: str) -> Response:
     """Replace the secondary key, and show the new one."""
     return jsonify(secondaryKey=services().subscriptions.regenerate(sid, "secondary"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, jsonify
 
 from app import usage
+from app.openapi.operation import describe
+from app.openapi.operations import management
 from app.services import services
 from gateway.usage import DEFAULT_BY
 
@@ -17,6 +19,7 @@ blueprint = Blueprint("usage", __name__, url_prefix="/usage")
 
 
 @blueprint.get("", endpoint="get usage")
+@describe(management.GET_USAGE)
 def get() -> Response:
     """The sums that `since`, `until`, `by` and the filters of the query ask for."""
     chosen, by = usage.wanted(("subscription", "product", "model", "operation"), DEFAULT_BY)

@@ -20,6 +20,11 @@ _STOP_SECONDS = 10.0
 _FEW_CORES = 4
 _RESTART_SECONDS = 1.0
 
+# A process that is forked while `Popen` waits for its child's exec holds the pipe that `Popen` waits on, which then
+# waits for ever. gunicorn forks workers whenever it likes: so a fork waits here.
+_starting = threading.Lock()
+os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release)
+
 # What vLLM reads from the environment and no flag sets; the operator's own value wins.
 _ENVIRONMENT = {
     # On a CPU this keeps the model in EngineCore itself: one process fewer, and both cores for it.
@@ -94,7 +99,8 @@ class EngineHost:
         log = logging.getLogger("gateway.engine")
         while not self._stopping.is_set():
             # A session of its own: the terminal's Ctrl-C is for the gateway, which drains before the engine goes.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+            with _starting:
+                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
             self._process.wait()
             refused = Progress.read(self._folder).refused
             if refused is not None:

@@ -1,0 +1,46 @@
+"""The routes below `/management`, behind the admin token."""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, request
+
+from app.auth import bearer
+from app.management import products, subscriptions, usage
+from gateway.errors import AdminTokenError
+
+if TYPE_CHECKING:
+    from flask import Response
+
+
+def make_blueprint(admin_token: str) -> Blueprint:
+    """The routes below `/management`, all of them behind the admin token.
+
+    Args:
+        admin_token: what callers must send as `Authorization: Bearer`. It stays in here.
+    """
+    blueprint = Blueprint("management", __name__, url_prefix="/management")
+    # Digests have one length, so that comparing them takes the same time whatever was sent.
+    expected = sha256(admin_token.encode()).digest()
+
+    def check_token() -> None:
+        if request.method == "OPTIONS":  # a browser's preflight, which cannot carry a token
+            return
+        given = sha256((bearer() or "").encode()).digest()
+        if not hmac.compare_digest(given, expected):
+            raise AdminTokenError
+
+    blueprint.before_request(check_token)
+    blueprint.after_request(_keep_out_of_caches)
+    blueprint.register_blueprint(subscriptions.blueprint)
+    blueprint.register_blueprint(products.blueprint)
+    blueprint.register_blueprint(usage.blueprint)
+    return blueprint
+
+
+def _keep_out_of_caches(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response

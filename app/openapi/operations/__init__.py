@@ -1,0 +1,1 @@
+"""What each view says of itself to callers."""
