@@ -80,6 +80,8 @@ class Described:
         assert kind in content, (kind, list(content))
         if kind == "text/event-stream":
             check_stream(self, content[kind], reply.body.decode())
+        elif kind == "text/plain":
+            assert self.faults(content[kind]["schema"], reply.body.decode()) == []
         else:
             assert self.faults(content[kind]["schema"], json.loads(reply.body), strict=True) == []
         return reply

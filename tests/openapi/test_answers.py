@@ -76,6 +76,7 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
     checked("post", "/me/regenerateKey", call(admin, key, "/me/regenerateKey", {"key": "secondary"}))
     checked("get", "/health/live", admin.api.get("/health/live"))
     checked("get", "/health/ready", admin.api.get("/health/ready"))
+    checked("get", "/metrics", admin.api.get("/metrics"))
     document = checked("get", "/openapi.json", admin.api.get("/openapi.json"))
     tag = {"If-None-Match": document.headers["ETag"]}
     checked("get", "/openapi.json", admin.api.open("GET", "/openapi.json", headers=tag))
