@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission import Allowance, Grant, decide
+from gateway.allowances import Allowance, Grant, decide
 from gateway.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
