@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.server import wait_for
+
 if TYPE_CHECKING:
     from tests.server import GatewayServer
 
@@ -31,6 +33,8 @@ def test_tokens_and_times_are_those_of_the_answer(gateway_server: GatewayServer)
     per_token = "gen_ai_server_time_per_output_token_seconds_count", first[1]
     before = figures(gateway_server)
     usage = gateway_server.generate("Tell me about llama2")["usage"]
+    # A request is counted once its last byte is out, which its caller may read before.
+    wait_for(lambda: figures(gateway_server).get(prompt, 0) > before.get(prompt, 0), "the count")
     after = figures(gateway_server)
     assert after[prompt] - before.get(prompt, 0) == usage["prompt_tokens"]
     assert after[completion] - before.get(completion, 0) == usage["completion_tokens"]
@@ -39,6 +43,7 @@ def test_tokens_and_times_are_those_of_the_answer(gateway_server: GatewayServer)
 
 
 def test_the_engine_and_every_process_are_told_of(gateway_server: GatewayServer) -> None:
+    wait_for(lambda: figures(gateway_server)["gateway_requests_running", frozenset()] == 0, "an idle gateway")
     told = figures(gateway_server)
     assert told["gateway_engine_ready", frozenset()] == 1
     assert told["gateway_engine_requests_running", frozenset()] == 0
