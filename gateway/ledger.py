@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
 
     from gateway.products import Quota
     from gateway.store import Store
+    from gateway.store.direct import Direct
 
 MINUTE = timedelta(seconds=60)
 LOST = "lost"
@@ -99,7 +100,7 @@ class End:
 class Account:
     """One subscription's ledger inside a transaction that nobody else changes it in."""
 
-    def __init__(self, connection: Connection, call: Call, now: datetime) -> None:
+    def __init__(self, connection: Direct, call: Call, now: datetime) -> None:
         self.now = now
         self._connection = connection
         self._call = call
@@ -156,7 +157,7 @@ class Ledger:
     @contextmanager
     def account(self, call: Call) -> Iterator[Account]:
         """A transaction on the call's subscription. Raises UnavailableError."""
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             yield Account(connection, call, self.clock())
 
     def end(self, call: Call, end: End, *, begun: bool, later: bool = False) -> None:
@@ -221,7 +222,7 @@ class Ledger:
             else:
                 return
         values = _end_values(end, self.clock())
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             # Whoever decides under this lock sees the call as running or as ended, never as neither.
             call_rows.lock(connection, call.subscription_id)
             if call_rows.end(connection, call.id, values):
@@ -231,7 +232,7 @@ class Ledger:
 
     def _write_whole(self, call: Call, end: End) -> None:
         values = _end_values(end, self.clock())
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             call_rows.lock(connection, call.subscription_id)
             call_rows.add(connection, {**_row(call), **values})
             _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens), usage=end.usage)
@@ -261,7 +262,7 @@ class Ledger:
             return True
 
 
-def _correct(connection: Connection, call: Call, end: End, values: Mapping[str, object]) -> None:
+def _correct(connection: Direct, call: Call, end: End, values: Mapping[str, object]) -> None:
     """The process was taken for dead, and the call ended with what was known of it: put that right."""
     row = call_rows.find(connection, call.id)
     if row is None or row.finish_reason != LOST:
@@ -273,7 +274,7 @@ def _correct(connection: Connection, call: Call, end: End, values: Mapping[str, 
     call_rows.use(connection, call.subscription_id, "tokens", call.started_at, tokens)
 
 
-def _use(connection: Connection, call: Call, *, calls: int, usage: Usage) -> None:
+def _use(connection: Direct, call: Call, *, calls: int, usage: Usage) -> None:
     call_rows.use(connection, call.subscription_id, "calls", call.started_at, calls)
     call_rows.use(connection, call.subscription_id, "tokens", call.started_at, usage.total_tokens)
 

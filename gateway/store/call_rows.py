@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, or_, select, update
 
 from gateway.store.tables import calls, quota_use, subscriptions
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from gateway.periods import Window
+    from gateway.store.direct import Direct
 
 END = (
     "model",
@@ -47,7 +48,9 @@ FAILED = 500
 
 # Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
 _COUNTS = case(
-    (calls.c.status.in_(REFUSED), 0), (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0), else_=1
+    (or_(*(calls.c.status == one for one in REFUSED)), 0),
+    (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0),
+    else_=1,
 )
 
 _IN_WINDOW = (
@@ -93,6 +96,7 @@ _USE = (
 )
 _KEEP = insert(quota_use)
 _ADD = insert(calls)
+_EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
 _RESERVE = _CHANGE.values({name: bindparam(f"new_{name}") for name in ("model", "prompt_tokens", "reserved")})
 _CORRECT = _CHANGE.values({name: bindparam(f"new_{name}") for name in END})
@@ -110,13 +114,13 @@ class Running(NamedTuple):
     reserved_in_window: int
 
 
-def lock(connection: Connection, sid: str) -> None:
+def lock(connection: Connection | Direct, sid: str) -> None:
     """Keep other transactions that do so off this subscription's rows until this one ends."""
     if connection.dialect.name != "sqlite":  # which has one writer at a time anyway
         connection.execute(_LOCK, {"sid": sid})
 
 
-def running(connection: Connection, sid: str, window: Window, *, but: str) -> Running:
+def running(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Running:
     """What runs, apart from the call `but`."""
     row = connection.execute(
         _RUNNING, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
@@ -124,17 +128,17 @@ def running(connection: Connection, sid: str, window: Window, *, but: str) -> Ru
     return Running(*map(int, row))
 
 
-def tokens_ended_since(connection: Connection, sid: str, since: datetime) -> int:
+def tokens_ended_since(connection: Connection | Direct, sid: str, since: datetime) -> int:
     """Tokens of the calls that ended after a moment."""
     return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since}).scalar_one())
 
 
-def ended_since(connection: Connection, sid: str, since: datetime) -> Sequence[tuple[datetime, int]]:
+def ended_since(connection: Connection | Direct, sid: str, since: datetime) -> Sequence[tuple[datetime, int]]:
     """When the calls since a moment ended, the first first, and their tokens."""
     return [(row.ended_at, int(row.tokens)) for row in connection.execute(_ENDED, {"sid": sid, "since": since})]
 
 
-def used(connection: Connection, sid: str, kind: str, period: str, window: Window) -> int:
+def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:
     """What a window has used of `calls` or `tokens`; summed from the ledger the first time."""
     start, end = window
     found = connection.execute(
@@ -148,34 +152,34 @@ def used(connection: Connection, sid: str, kind: str, period: str, window: Windo
     return total
 
 
-def use(connection: Connection, sid: str, kind: str, moment: datetime, amount: int) -> None:
+def use(connection: Connection | Direct, sid: str, kind: str, moment: datetime, amount: int) -> None:
     """Add to every window that is kept and that the moment is in; `amount` may be negative."""
     if amount:
         connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
 
 
-def add(connection: Connection, values: Mapping[str, object]) -> None:
+def add(connection: Connection | Direct, values: Mapping[str, object]) -> None:
     """A new call."""
-    connection.execute(_ADD, dict(values))
+    connection.execute(_ADD, {**_EMPTY, **values})
 
 
-def reserve(connection: Connection, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
+def reserve(connection: Connection | Direct, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
     """What a call may cost."""
     values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
     connection.execute(_RESERVE, _renamed(call, values))
 
 
-def end(connection: Connection, call: str, values: Mapping[str, object]) -> bool:
+def end(connection: Connection | Direct, call: str, values: Mapping[str, object]) -> bool:
     """End a call that runs, with all of `END`; False where it has ended already."""
     return connection.execute(_END, _renamed(call, values)).rowcount == 1
 
 
-def correct(connection: Connection, call: str, values: Mapping[str, object]) -> None:
+def correct(connection: Connection | Direct, call: str, values: Mapping[str, object]) -> None:
     """The same for one that has ended."""
     connection.execute(_CORRECT, _renamed(call, values))
 
 
-def find(connection: Connection, call: str) -> Row[Any] | None:
+def find(connection: Connection | Direct, call: str) -> Row[Any] | None:
     """A call's row."""
     return connection.execute(_FIND, {"call": call}).one_or_none()
 
