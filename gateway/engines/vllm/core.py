@@ -1,9 +1,10 @@
 """What the gateway adds inside vLLM's EngineCore process.
 
-`install` runs in the engine host before it forks EngineCore. It bends four things of vLLM 0.32 (proven by
+`install` runs in the engine host before it forks EngineCore. It bends five things of vLLM 0.32 (proven by
 `tests/engine/test_vllm_internals.py`):
 
 - EngineCore ends with its parent (`PR_SET_PDEATHSIG`), so that a killed host leaves no engine behind.
+- The thread that computes keeps to the engine's core, where it has one of its own (`gateway.cores`).
 - EngineCore tells how far it has come with loading.
 - It remembers how many ids the requests that ended last had produced.
 - Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
@@ -19,6 +20,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.core import EngineCore, EngineCoreProc
 from vllm.v1.request import Request, RequestStatus
 
+from gateway.cores import take_for_engine
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _vllm_run_engine_core = EngineCoreProc.run_engine_core
+_vllm_run_busy_loop = EngineCoreProc.run_busy_loop
 _vllm_free_request = Scheduler._free_request  # noqa: SLF001
 _vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
 
@@ -37,6 +40,7 @@ _ended: deque[tuple[int, str, int]] = deque(maxlen=8192)
 def install(folder: Path, progress: Progress) -> None:
     """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
     EngineCoreProc.run_engine_core = staticmethod(_run_engine_core)
+    keep_to_core()
     EngineCoreProc.gateway_abort = _abort
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load
@@ -47,6 +51,17 @@ def install(folder: Path, progress: Progress) -> None:
         return _vllm_initialize_kv_caches(core, *args, **kwargs)
 
     EngineCore._initialize_kv_caches = initialize_kv_caches  # noqa: SLF001
+
+
+def keep_to_core() -> None:
+    """The part of it that the bare engine of a benchmark needs as well."""
+    EngineCoreProc.run_busy_loop = _run_busy_loop
+
+
+def _run_busy_loop(core: EngineCoreProc) -> None:
+    # Only now: the threads that read and write its sockets were started before, and keep to the other core.
+    take_for_engine()
+    _vllm_run_busy_loop(core)
 
 
 def _run_engine_core(*args: Any, **kwargs: Any) -> None:
