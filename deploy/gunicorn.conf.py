@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.console import Console
 from deploy.worker import GatewayWorker, drain_on_interrupt
-from gateway import cores
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
@@ -58,7 +57,6 @@ def on_starting(server: Any) -> None:
     global _host, _console  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
     configure_logging()
     set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
-    cores.leave_to_engine()  # before there are threads and children: they keep to what this one does
     _console = Console(settings)
     with faults_end_the_process():
         _console.prepare_store()

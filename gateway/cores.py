@@ -7,7 +7,9 @@ to the other. With more cores there is room, and with more threads the engine ne
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 
 _VARIABLE = "GATEWAY_ENGINE_CORE"
 _OPERATORS = "VLLM_CPU_OMP_THREADS_BIND"  # vLLM's own; whoever sets it has other plans
@@ -22,15 +24,26 @@ def reserve() -> None:
 
 
 def leave_to_engine() -> None:
-    """Keep this thread, and the threads and processes that it starts, off the engine's core."""
+    """Keep this process, with what it starts from now on, off the engine's core. Loading is over: it needs both."""
     if (core := _core()) is not None and (rest := os.sched_getaffinity(0) - {core}):
-        os.sched_setaffinity(0, rest)
+        for thread in _threads():
+            _keep(thread, rest)
 
 
 def take_for_engine() -> None:
-    """Keep this thread, and only this one, to the engine's core."""
+    """Keep this thread, which computes, to the engine's core, and the others of its process off it."""
     if (core := _core()) is not None:
-        os.sched_setaffinity(0, {core})
+        leave_to_engine()
+        _keep(threading.get_native_id(), {core})
+
+
+def _threads() -> list[int]:
+    return [int(name) for name in os.listdir("/proc/self/task")]  # noqa: PTH208 - numbers, no paths
+
+
+def _keep(thread: int, cores: set[int]) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.sched_setaffinity(thread, cores)
 
 
 def _core() -> int | None:

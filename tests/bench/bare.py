@@ -40,7 +40,6 @@ class BareEngine:
 
         from gateway.engines.vllm import arguments, core  # noqa: PLC0415
 
-        leave_to_engine()
         core.keep_to_core()
         engine_arguments, _ = arguments.parse(settings.model, settings.engine_flags)
         config = engine_arguments.create_engine_config()
@@ -110,6 +109,7 @@ async def _serve(channel: Channel) -> None:
     engine = BareEngine()
     try:
         await engine.first_token()
+        leave_to_engine()
         channel.send({"ready": True})
         question: dict[str, Any] | None
         while (question := await asyncio.to_thread(channel.receive)) is not None:

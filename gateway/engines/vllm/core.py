@@ -59,7 +59,6 @@ def keep_to_core() -> None:
 
 
 def _run_busy_loop(core: EngineCoreProc) -> None:
-    # Only now: the threads that read and write its sockets were started before, and keep to the other core.
     take_for_engine()
     _vllm_run_busy_loop(core)
 

@@ -16,6 +16,7 @@ import time
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING
 
+from gateway.cores import leave_to_engine
 from gateway.engine import nobody_to_tell
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.errors import UnavailableError
@@ -147,6 +148,7 @@ class VllmEngine:
                 for slot in message.orphans:
                     await self._clear(session, slot)
                 self._session = session
+                leave_to_engine()  # what it imports is imported
                 log.info("attached to engine %d in slot %d", message.epoch, message.slot)
             case Lost():
                 await self._detach()
