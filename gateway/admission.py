@@ -126,7 +126,7 @@ class Admission:
         usage: what it has cost so far; kept up by the answer.
         requests: what the limit on calls leaves, for the answer's headers; None without one.
         tokens: the same for tokens.
-        waited: seconds that it waited for tokens that others had reserved, before the engine got it.
+        waited: seconds that it waited for tokens that others had reserved, before the engine got it and while it ran.
         most: ids that each of its sequences may produce in the end, from `admit` on.
         leased: how many of them are reserved for now; `extend` makes them more.
         noted: ids that it is known to have produced, all sequences together: more than in `usage` if nobody reads.

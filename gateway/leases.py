@@ -38,6 +38,7 @@ class LeasedGeneration:
         self._tries = 0  # since it last had enough
         self._retry_at: float | None = None
         self._settled = False  # another call, since the last try
+        self._held_since: float | None = None
         self._given_up = False
 
     def lease(self) -> Lease:
@@ -91,10 +92,19 @@ class LeasedGeneration:
         if found.ids > before or found.last:
             generation.extend(self.lease(), last=found.last)
         left = found.ids - max((one.produced for one in generation.standings() if not one.ended), default=0)
+        self._note_waiting(held=left <= 0 and not found.last)
         if found.last or found.ids >= admission.most or left > LEASE_LOW:
             self._retry_at, self._tries, admission.wake = None, 0, None
         else:
             self._try_again()
+
+    def _note_waiting(self, *, held: bool) -> None:
+        now = time.monotonic()
+        if held and self._held_since is None:
+            self._held_since = now
+        elif self._held_since is not None and not held:
+            self._admission.waited += now - self._held_since
+            self._held_since = None
 
     def _try_again(self) -> None:
         self._retry_at = time.monotonic() + _PAUSES[min(self._tries, len(_PAUSES) - 1)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +135,29 @@ def test_a_long_answer_reserves_little_more_than_it_has_produced(managed: Gatewa
         assert row["reserved"] - row["prompt_tokens"] == BLOCK
         wait_for(lambda: caller.rows()[0]["reserved"] > row["reserved"], "another block")
     wait_for(lambda: caller.open_rows() == 0, "its end")
+
+
+def test_who_hangs_up_while_it_waits_for_a_quota_leaves_the_line(pair: GatewayServer) -> None:
+    prompt = usage_of(caller_with(pair).ask(LONG, max_tokens=1))["prompt_tokens"]
+    caller = caller_with(pair, tokenQuota={"amount": 2 * prompt + 40, "period": "lifetime"}, maxConcurrency=5)
+    busy = caller_with(pair, priority=-5)
+    with ExitStack() as stack:
+        for _ in range(2):  # the engine is full: what is admitted behind them holds its tokens
+            assert stack.enter_context(busy.stream(CHAT, ignore_eos=True)).event()
+        holder = threading.Thread(target=lambda: caller.ask(LONG, max_tokens=40))
+        holder.start()
+        wait_for(lambda: any(row["reserved"] for row in caller.rows()), "the holder's admission")
+        trace_id = secrets.token_hex(16)
+        content = json.dumps({"prompt": LONG, "max_tokens": 40})
+        headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01", "Ocp-Apim-Subscription-Key": caller.key}
+        connection = http.client.HTTPConnection("127.0.0.1", pair.port)
+        connection.request("POST", GET_DATA, content, {"Content-Type": "application/json", **headers})
+        wait_for(lambda: caller.open_rows() == 2, "the other one's beginning")
+        connection.close()
+        line = pair.request_log(trace_id)
+        assert (line["status"], line["prompt_tokens"]) == (499, 0)
+    holder.join(60)
+    assert caller.usage()["totalTokens"] == prompt + 40
 
 
 @pytest.fixture
