@@ -117,6 +117,11 @@ class Account:
         within = within or window(Period.LIFETIME, self.now)
         return call_rows.running(self._connection, self._call.subscription_id, within, but=self._call.id)
 
+    def spent(self, within: Window | None = None) -> call_rows.Spent:
+        """Of what other calls hold, what they have spent for certain, and will not give back."""
+        within = within or window(Period.LIFETIME, self.now)
+        return call_rows.spent(self._connection, self._call.subscription_id, within, but=self._call.id)
+
     def tokens_in_last_minute(self) -> int:
         """Of the calls that ended in it."""
         return call_rows.tokens_ended_since(self._connection, self._call.subscription_id, self.now - MINUTE)
@@ -138,6 +143,10 @@ class Account:
     def reserve(self, *, model: str, prompt_tokens: int, reserved: int) -> None:
         """The same for a row that is there already."""
         call_rows.reserve(self._connection, self._call.id, model=model, prompt_tokens=prompt_tokens, reserved=reserved)
+
+    def extend(self, *, reserved: int, produced: int) -> bool:
+        """Write what it may cost now and has produced so far; False where others took it for dead and have ended it."""
+        return call_rows.extend(self._connection, self._call.id, reserved=reserved, produced=produced)
 
 
 class Ledger:

@@ -63,6 +63,13 @@ _RUNNING = select(
     func.coalesce(func.sum(calls.c.reserved), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), calls.c.reserved), else_=0)), 0),
 ).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+# What running calls have spent for certain. A note of what one has produced may be old, and is never too high; before
+# its first token the engine may still not take it, and its prompt would cost nothing.
+_SPENT_SO_FAR = case((calls.c.completion_tokens == 0, 0), (calls.c.reserved > _TOKENS, _TOKENS), else_=calls.c.reserved)
+_SPENT = select(
+    func.coalesce(func.sum(_SPENT_SO_FAR), 0),
+    func.coalesce(func.sum(case((and_(*_IN_WINDOW), _SPENT_SO_FAR), else_=0)), 0),
+).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
 _ENDED = (
     select(calls.c.ended_at, _TOKENS.label("tokens"))
     .where(calls.c.subscription_id == _SID, calls.c.ended_at > _SINCE)
@@ -99,6 +106,7 @@ _ADD = insert(calls)
 _EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
 _RESERVE = _CHANGE.values({name: bindparam(f"new_{name}") for name in ("model", "prompt_tokens", "reserved")})
+_EXTEND = _CHANGE.where(_RUNS).values(reserved=bindparam("new_reserved"), completion_tokens=bindparam("produced"))
 _CORRECT = _CHANGE.values({name: bindparam(f"new_{name}") for name in END})
 _END = _CORRECT.where(_RUNS)
 _NOTE = _CHANGE.where(_RUNS).values(completion_tokens=bindparam("produced"), beat=calls.c.beat + 1)
@@ -126,6 +134,21 @@ def running(connection: Connection | Direct, sid: str, window: Window, *, but: s
         _RUNNING, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
     ).one()
     return Running(*map(int, row))
+
+
+class Spent(NamedTuple):
+    """Of what is reserved for calls that run, what they have spent by now at least; and of that, those in a window."""
+
+    all: int
+    in_window: int
+
+
+def spent(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Spent:
+    """What runs has spent, apart from the call `but`."""
+    row = connection.execute(
+        _SPENT, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
+    ).one()
+    return Spent(*map(int, row))
 
 
 def tokens_ended_since(connection: Connection | Direct, sid: str, since: datetime) -> int:
@@ -167,6 +190,11 @@ def reserve(connection: Connection | Direct, call: str, *, model: str, prompt_to
     """What a call may cost."""
     values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
     connection.execute(_RESERVE, _renamed(call, values))
+
+
+def extend(connection: Connection | Direct, call: str, *, reserved: int, produced: int) -> bool:
+    """What a call that runs may cost now, and what it has produced; False where it has ended."""
+    return connection.execute(_EXTEND, {"call": call, "new_reserved": reserved, "produced": produced}).rowcount == 1
 
 
 def end(connection: Connection | Direct, call: str, values: Mapping[str, object]) -> bool:

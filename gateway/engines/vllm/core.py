@@ -9,6 +9,8 @@
 - It remembers how many ids the requests that ended last had produced.
 - Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
+
+`hold.py` adds leases to the scheduler.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from vllm.v1.engine.core import EngineCore, EngineCoreProc
 from vllm.v1.request import Request, RequestStatus
 
 from gateway.cores import take_for_engine
+from gateway.engines.vllm import hold
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -45,6 +48,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load
     Scheduler._free_request = _free_request  # noqa: SLF001
+    hold.install()
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
         Progress("allocating", progress.since, progress.attempt).write(folder)
@@ -82,6 +86,7 @@ def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
 
 
 def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
+    hold.forget(request.request_id)
     _ended.append((request.client_index, request.request_id, request.num_output_tokens))
     return _vllm_free_request(scheduler, request, *args, **kwargs)
 

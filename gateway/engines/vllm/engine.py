@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling, Terms
+    from gateway.engine import EngineGeneration, EngineStatus, Message, Model, OpenAIRequest, Prepared, Sampling, Terms
     from gateway.engines.vllm.session import Session
 
 _ANSWER_SECONDS = 5.0
@@ -87,7 +87,7 @@ class VllmEngine:
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
-    ) -> Generation:
+    ) -> EngineGeneration:
         from gateway.engines.vllm.generation import TextGeneration  # noqa: PLC0415 - needs vLLM, see _import_vllm
 
         session = self._require_session()
