@@ -304,7 +304,9 @@ def test_without_a_ledger_nobody_is_let_in(tmp_path: Path, clock: Clock) -> None
 def test_an_end_that_cannot_be_written_is_written_later(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     admission = book.admitted(tokens(100))
     with monkeypatch.context() as patch:
-        patch.setattr(type(book.store), "writing_directly", lambda _self: (_ for _ in ()).throw(UnavailableError("away")))
+        patch.setattr(
+            type(book.store), "writing_directly", lambda _self: (_ for _ in ()).throw(UnavailableError("away"))
+        )
         book.finish(admission, 7)
     assert book.held() == (1, 60)
     assert book.admissions.ledger.write_late() == 0
