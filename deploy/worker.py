@@ -133,6 +133,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.waiting: set[Connection] = set()  # those of them that the poller watches
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
+        fields, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
+        self._largest_head = self.cfg.limit_request_line + fields * (size + 2)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -302,11 +304,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _read_head(self, conn: Connection) -> None:
         """Parse the head, once it may be complete.
 
-        An incomplete one is tried again only when it has doubled: that finds faults and excess early, and
-        costs no more than a few parses however small the pieces are.
+        An incomplete one is tried again only when it has doubled, or is larger than any may be: that finds faults and
+        excess early, and costs no more than a few parses however small the pieces are.
         """
         ended = conn.buffer.find(b"\r\n\r\n", max(0, conn.tried - 3)) >= 0
-        if not ended and len(conn.buffer) < 2 * conn.tried:
+        if not ended and len(conn.buffer) < min(2 * conn.tried, self._largest_head):
             return
         conn.tried = len(conn.buffer)
         found = read_head(self.cfg, conn.buffer, conn.client, conn.served + 1)
