@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, telemetry
+from app import cli, errors, safe_headers, telemetry
 from app.contract import TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths, refuse_doubled_slash
@@ -37,6 +37,7 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     app.extensions[EXTENSION] = services
     telemetry.install(app)
     errors.install(app)
+    safe_headers.install(app)
     app.before_request(refuse_doubled_slash)
     register_routes(app, admin_token)
     cli.register_commands(app)

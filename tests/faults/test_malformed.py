@@ -41,6 +41,7 @@ def check_answer(reply: Reply | None, status: int, mark: str) -> Reply:
     assert mark not in str(reply.headers)
     assert re.fullmatch("[0-9a-f]{32}", reply.headers["x-trace-id"])
     assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["x-content-type-options"] == "nosniff"
     if status >= 400:
         told = reply.json()
         assert list(told) == ["code", "message", "traceId"]
