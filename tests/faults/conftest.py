@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.scripted import Scripted, scripted
+from tests.http.conftest import log
+from tests.openapi.conftest import admin, clock, described, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["admin", "clock", "described", "log", "store"]
 
 
 @pytest.fixture(scope="module")
