@@ -463,7 +463,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             conn.request = broken
             conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
         for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
-        path = conn.request.path or "" if conn.request else ""
+        path = conn.request.path or "" if conn.request else _path_in(conn.buffer)
         self._record("request refused", conn, fault, status=answer.status.value, **more)
         with contextlib.suppress(OSError):
             conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
@@ -486,6 +486,11 @@ def _send(write: Callable[..., None], *args: Any) -> None:
         write(*args)
     except OSError as error:
         raise ClientGoneError from error
+
+
+def _path_in(head: bytearray) -> str:
+    """What a head that could not be read seems to ask for: enough of it to answer in the form of that API."""
+    return bytes(head[:64]).partition(b" ")[2].decode("latin-1")
 
 
 def _sent_too_little(response: Any) -> bool:

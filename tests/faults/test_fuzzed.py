@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.openapi.conftest import Described
     from tests.server import GatewayServer
 
-SHORT, FULL = 400, 10_000  # over the scripted engine
+SHORT, FULL = 400, 10_500  # over the scripted engine
 SHORT_REAL, FULL_REAL = 100, 2_000  # over vLLM
 
 # A word of each kind that a field may take, and more that none does.
