@@ -130,7 +130,7 @@ def snapshot(gateway: Scripted) -> list[Any]:
 def test_management_is_closed_to_all_but_the_admin_token(
     scripted_gateway: Scripted, owner: Subscribed, stranger: Subscribed, suspended: Subscribed, figure: Figure
 ) -> None:
-    tries = [("", {})]
+    tries: list[tuple[str, dict[str, str]]] = [("", {})]
     for secret in (stranger.primary, stranger.secondary, owner.primary, suspended.primary, secrets.token_hex(16)):
         tries += everywhere(secret)
     tries += [
@@ -156,7 +156,7 @@ def test_management_is_closed_to_all_but_the_admin_token(
 def test_a_callers_own_view_is_closed_to_whoever_has_no_key_of_its_own(
     scripted_gateway: Scripted, owner: Subscribed, suspended: Subscribed, figure: Figure
 ) -> None:
-    tries = [("", {})]
+    tries: list[tuple[str, dict[str, str]]] = [("", {})]
     for secret in (secrets.token_hex(16), scripted_gateway.token, suspended.primary, suspended.secondary):
         tries += everywhere(secret)
     tries += [  # a good key where none is looked for
