@@ -133,6 +133,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.waiting: set[Connection] = set()  # those of them that the poller watches
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
+        fields, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
+        self._largest_head = self.cfg.limit_request_line + fields * (size + 2)
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -302,11 +304,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _read_head(self, conn: Connection) -> None:
         """Parse the head, once it may be complete.
 
-        An incomplete one is tried again only when it has doubled: that finds faults and excess early, and
-        costs no more than a few parses however small the pieces are.
+        An incomplete one is tried again only when it has doubled, or is larger than any may be: that finds faults and
+        excess early, and costs no more than a few parses however small the pieces are.
         """
         ended = conn.buffer.find(b"\r\n\r\n", max(0, conn.tried - 3)) >= 0
-        if not ended and len(conn.buffer) < 2 * conn.tried:
+        if not ended and len(conn.buffer) < min(2 * conn.tried, self._largest_head):
             return
         conn.tried = len(conn.buffer)
         found = read_head(self.cfg, conn.buffer, conn.client, conn.served + 1)
@@ -461,7 +463,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             conn.request = broken
             conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
         for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
-        path = conn.request.path or "" if conn.request else ""
+        path = conn.request.path or "" if conn.request else _path_in(conn.buffer)
         self._record("request refused", conn, fault, status=answer.status.value, **more)
         with contextlib.suppress(OSError):
             conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
@@ -484,6 +486,11 @@ def _send(write: Callable[..., None], *args: Any) -> None:
         write(*args)
     except OSError as error:
         raise ClientGoneError from error
+
+
+def _path_in(head: bytearray) -> str:
+    """What a head that could not be read seems to ask for: enough of it to answer in the form of that API."""
+    return bytes(head[:64]).partition(b" ")[2].decode("latin-1")
 
 
 def _sent_too_little(response: Any) -> bool:

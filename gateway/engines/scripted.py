@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.engine import (
     LEASE_LOW,
@@ -116,11 +116,9 @@ class _Completion:
     """A request of OpenAI's: the script's text in the least of OpenAI's form."""
 
     def __init__(self, engine: ScriptedEngine, request: OpenAIRequest) -> None:
-        prompt = request.body.get("prompt") or "".join(turn["content"] for turn in request.body.get("messages", []))
-        if not prompt:
-            raise InvalidRequestError("Field `messages` is required.", param="messages")
+        prompt = _prompt_of(request.body)
         self.prompt_tokens = len(prompt)
-        self.limits: tuple[int, ...] = (request.body.get("max_tokens") or 100,)
+        self.limits: tuple[int, ...] = (_max_tokens_of(request.body),)
         self._engine = engine
         self._request = request
         self._prompt = [ord(character) for character in prompt]
@@ -165,6 +163,27 @@ class _Completion:
 
     def _json(self, choice: dict[str, object]) -> str:
         return json.dumps({"id": self._request.request_id, "choices": [{"index": 0, **choice}]})
+
+
+def _prompt_of(body: Mapping[str, Any]) -> str:
+    """The text of a request in OpenAI's form: texts only, where vLLM takes more."""
+    texts = [body["prompt"]] if "prompt" in body else []
+    turns = body.get("messages", [])
+    if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
+        texts += [turn.get("content") for turn in turns]
+    if not texts or not all(isinstance(text, str) and text for text in texts):
+        field = "prompt" if "prompt" in body else "messages"
+        raise InvalidRequestError(f"Field `{field}` should have text.", param=field)
+    return "".join(texts)
+
+
+def _max_tokens_of(body: Mapping[str, Any]) -> int:
+    most = body.get("max_tokens")
+    if most is None:
+        return 100
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise InvalidRequestError("Field `max_tokens` should be a whole number from 1.", param="max_tokens")
+    return most
 
 
 class _Generation:

@@ -1,12 +1,13 @@
 """What the gateway adds inside vLLM's EngineCore process.
 
-`install` runs in the engine host before it forks EngineCore. It bends five things of vLLM 0.32 (proven by
+`install` runs in the engine host before it forks EngineCore. It bends six things of vLLM 0.32 (proven by
 `tests/engine/test_vllm_internals.py`):
 
 - EngineCore ends with its parent (`PR_SET_PDEATHSIG`), so that a killed host leaves no engine behind.
 - The thread that computes keeps to the engine's core, where it has one of its own (`gateway.cores`).
 - EngineCore tells how far it has come with loading.
 - It remembers how many ids the requests that ended last had produced.
+- What makes grammars of callers' schemas cannot quote them on standard error (`cerr.py`).
 - Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
@@ -21,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.core import EngineCore, EngineCoreProc
 from vllm.v1.request import Request, RequestStatus
+from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
-from gateway.engines.vllm import hold
+from gateway.engines.vllm import cerr, hold
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -34,6 +36,7 @@ _vllm_run_engine_core = EngineCoreProc.run_engine_core
 _vllm_run_busy_loop = EngineCoreProc.run_busy_loop
 _vllm_free_request = Scheduler._free_request  # noqa: SLF001
 _vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
+_vllm_grammar_init = StructuredOutputManager.grammar_init
 
 # Client, name and output ids of the requests that ended last: what a client that died had not been told, or had not
 # written down. More end in the moment between its death and the question than run at a time, but not many more.
@@ -49,6 +52,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_load = _load
     Scheduler._free_request = _free_request  # noqa: SLF001
     hold.install()
+    StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
         Progress("allocating", progress.since, progress.attempt).write(folder)
@@ -70,6 +74,13 @@ def _run_busy_loop(core: EngineCoreProc) -> None:
 def _run_engine_core(*args: Any, **kwargs: Any) -> None:
     die_with_parent()
     _vllm_run_engine_core(*args, **kwargs)
+
+
+def _grammar_init(manager: StructuredOutputManager, request: Request) -> None:
+    if request.structured_output_request is not None:
+        # Only here: processes that compute a model in parallel are forked long before, and keep the stream.
+        cerr.close()
+    _vllm_grammar_init(manager, request)
 
 
 def _abort(core: EngineCoreProc, request_ids: list[str]) -> dict[str, int]:

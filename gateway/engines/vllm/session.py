@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from gateway.engine import Model
+from gateway.engines.vllm import cerr
 from gateway.engines.vllm.lease import Watch
 from gateway.engines.vllm.openai import OpenAIServing
 from gateway.engines.vllm.prompts import PromptEncoder
@@ -72,6 +73,7 @@ class Session:
         """Take the slot. `names` are what requests may call the model."""
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
 
+        cerr.close()  # grammars are tried here before the engine makes them
         llm = AsyncLLM.from_vllm_config(
             attachment.vllm_config,
             disable_log_stats=True,

@@ -63,6 +63,11 @@ def compute_threads(available: int, *, small_model: bool) -> int:
     return available if available < _FEW_CORES and not small_model else max(1, available - 1)
 
 
+def host_environment() -> dict[str, str]:
+    """What the engine host is given: not the gateway's keys, tokens and addresses, which no engine has a use for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+
+
 class EngineHost:
     """The engine host as a child of this process.
 
@@ -103,7 +108,9 @@ class EngineHost:
         while not self._stopping.is_set():
             # A session of its own: the terminal's Ctrl-C is for the gateway, which drains before the engine goes.
             with _starting:
-                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+                self._process = subprocess.Popen(  # noqa: S603
+                    self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=host_environment()
+                )
             self._process.wait()
             refused = Progress.read(self._folder).refused
             if refused is not None:
