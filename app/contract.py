@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 TRACE_HEADER = "X-Trace-Id"
+REPLAYED_HEADER = "Idempotent-Replayed"
+"""`true` where the answer was made for an earlier request with the same Idempotency-Key; the name is Stripe's."""
 
 # W3C Trace Context, section 3.2.2: version ff is forbidden, and so is an id of zeros only. A later version
 # may carry more fields behind the flags.

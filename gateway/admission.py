@@ -14,17 +14,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.allowances import decide, replenished, token_allowances
-from gateway.errors import PermissionDeniedError, RateLimitedError, UnavailableError
+from gateway.claims import Free
+from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
+from gateway.store import ConstraintError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gateway.allowances import Allowance, Grant
+    from gateway.claims import Claim, Standing
     from gateway.engine import Model
     from gateway.ledger import Account, Ledger
     from gateway.products import Limits, Quota
     from gateway.rates import CallRates
+    from gateway.sealing import Recording
     from gateway.subscriptions import Caller
 
 PATIENCE_SECONDS = 10.0
@@ -52,7 +56,7 @@ class Admissions:
         ledger: where they are written.
         rates: the call rates.
         patience: seconds that a call waits for tokens that others have reserved.
-        waiting_room: how many calls may wait at a time.
+        waiting_room: how many calls may wait for tokens at a time, and how many for another call with their key.
         monotonic: seconds.
     """
 
@@ -70,6 +74,7 @@ class Admissions:
         self.patience = patience
         self.monotonic = monotonic
         self.waiting_room = threading.BoundedSemaphore(waiting_room)
+        self.repeats = threading.BoundedSemaphore(waiting_room)
         self._settled = threading.Condition()
         self._running: dict[str, Admission] = {}
 
@@ -100,6 +105,15 @@ class Admissions:
         with self._settled:
             self._settled.wait(seconds)
 
+    def has(self, call: str) -> bool:
+        """Whether a call of this process runs."""
+        return call in self._running
+
+    def wait_for_end(self, call: str, seconds: float) -> None:
+        """Until a call of this process is settled, or for so long."""
+        with self._settled:
+            self._settled.wait_for(lambda: not self.has(call), seconds)
+
     def add(self, admission: Admission) -> None:
         """It has a row that is open."""
         self._running[admission.call.id] = admission
@@ -119,6 +133,8 @@ class Admission:
         requests: what the limit on calls leaves, for the answer's headers; None without one.
         tokens: the same for tokens.
         waited: seconds that it waited for tokens that others had reserved.
+        held: seconds that it waited for another call with its Idempotency-Key.
+        recording: of its answer, for those who send its Idempotency-Key again; None without one.
     """
 
     def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
@@ -129,6 +145,9 @@ class Admission:
         self.requests: Window | None = None
         self.tokens: Window | None = None
         self.waited = 0.0
+        self.held = 0.0
+        self.recording: Recording | None = None
+        self._claim: Claim | None = None
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
@@ -143,6 +162,14 @@ class Admission:
             PermissionDeniedError: the call quota of the period is used up.
             UnavailableError: the ledger cannot be reached.
         """
+        self.take_rate()
+        if self.limits.max_concurrency is not None or self.limits.call_quota is not None:
+            with self._account() as account:
+                self._begin(account)
+            self._note_begun()
+
+    def take_rate(self) -> None:
+        """Of `open`, the call rate."""
         limits = self.limits
         if limits.rate is not None:
             try:
@@ -153,14 +180,27 @@ class Admission:
             except UnavailableError:  # they are counted in the same store
                 self._ledger_away = True
                 raise
-        if limits.max_concurrency is not None or limits.call_quota is not None:
+
+    def claim(self, claim: Claim) -> Standing:
+        """Of `open`, the rest, for a call with an Idempotency-Key, which is the call's own then unless another has it.
+
+        Raises:
+            InvalidRequestError: the key came with another request before.
+            InvalidKeyError: the subscription is gone.
+            GatewayError: as `open`.
+        """
+        try:
             with self._account() as account:
-                if limits.max_concurrency is not None:
-                    _check_concurrency(account, limits.max_concurrency)
-                if limits.call_quota is not None:
-                    self._count_call(account, limits.call_quota)
-                account.begin()
+                found = account.standing(claim)
+                if isinstance(found, Free):
+                    self._begin(account)
+                    account.take(claim, found)
+        except ConstraintError:
+            raise InvalidKeyError("the subscription is gone") from None
+        if isinstance(found, Free):
+            self._claim = claim
             self._note_begun()
+        return found
 
     def admit(self, model: Model, prompt_tokens: int, sequences: Sequence[int]) -> int:
         """The limits that need the prompt: largest answer, tokens a minute, token quota. Reserves what may be used.
@@ -219,11 +259,16 @@ class Admission:
             return
         self._settled = True
         duration = self._all.monotonic() - self._started
-        end = End(status, self.usage, self.model, duration)
+        answer = None if self.recording is None else self.recording.sealed
+        end = End(status, self.usage, self.model, duration, self._claim, answer)
         try:
             self._all.ledger.end(self.call, end, begun=self._begun, later=self._ledger_away)
         finally:  # a row that is open for good must not be shown as alive
             self._all.remove(self)
+
+    def drop(self) -> None:
+        """It is no call of its own: nothing of it goes into the ledger. Only for one that has no row."""
+        self._settled = True
 
     @contextmanager
     def _account(self) -> Iterator[Account]:
@@ -234,6 +279,13 @@ class Admission:
             self._ledger_away = True  # the caller has waited for it once
             raise
         self._ledger_away = False
+
+    def _begin(self, account: Account) -> None:
+        if self.limits.max_concurrency is not None:
+            _check_concurrency(account, self.limits.max_concurrency)
+        if self.limits.call_quota is not None:
+            self._count_call(account, self.limits.call_quota)
+        account.begin()
 
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
