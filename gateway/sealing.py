@@ -93,29 +93,28 @@ class Recording:
         sealed: it, once it is whole; None before, and for one that is too large to keep.
     """
 
-    def __init__(self, envelope: Envelope, largest: int = LARGEST_ANSWER) -> None:
+    def __init__(self, envelope: Envelope) -> None:
         self.sealed: bytes | None = None
         self._envelope = envelope
-        self._largest = largest
         self._size = 0
         self._pieces: list[bytes] = []
         self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY)
 
     def add(self, piece: bytes) -> None:
         """The next piece of the body."""
-        if self._size <= self._largest:
+        if self._size <= LARGEST_ANSWER:
             self._take(self._compressor.compress(piece))
 
     def finish(self, media_type: str) -> None:
         """It is whole."""
         self._take(self._compressor.flush())
-        if self._size <= self._largest:
+        if self._size <= LARGEST_ANSWER:
             self.sealed = self._envelope.seal(media_type.encode() + b"\n" + b"".join(self._pieces))
         self._pieces.clear()
 
     def _take(self, compressed: bytes) -> None:
         self._size += len(compressed)
-        if self._size <= self._largest:
+        if self._size <= LARGEST_ANSWER:
             self._pieces.append(compressed)
         else:
             self._pieces.clear()
