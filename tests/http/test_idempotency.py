@@ -55,11 +55,11 @@ def usage(limited: Limited) -> dict[str, int]:
     return total
 
 
-def second_process(limited: Limited) -> Api:
+def second_process(limited: Limited, waiting_room: int = 64) -> Api:
     """Another app with an engine of its own, over the same store."""
     api, engine = limited.api, ScriptedEngine(context_length=CONTEXT_LENGTH)
     engine.script = api.engine.script
-    gateway = make_gateway(engine, api.store, monotonic=api.clock, clock=limited.clock)
+    gateway = make_gateway(engine, api.store, monotonic=api.clock, clock=limited.clock, waiting_room=waiting_room)
     app = create_app(make_services(gateway, api.subscriptions, api.store), max_body_bytes=MAX_BODY_BYTES)
     return Api(app, engine, api.clock, api.store, api.subscriptions, api.key)
 
@@ -111,6 +111,20 @@ def test_who_asks_while_the_first_runs_gets_its_answer(limited: Limited, path: s
     assert [reply.headers.get("Idempotent-Replayed") for reply in replies] == [None, "true", "true", "true"]
     assert usage(limited)["calls"] == 1
     assert len(limited.api.engine.requests) == 1
+
+
+@EVERYWHERE
+def test_where_nobody_more_may_wait_one_is_told_to_come_again(limited: Limited, path: str) -> None:
+    limited.api.answers(hold_after=3)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, limited.api, path)
+        wait_for(lambda: limited.api.engine.running == 1, "the first call")
+        reply = ask(second_process(limited, waiting_room=0), path)
+        limited.api.engine.release.set()
+        assert first.result(10).status == 200
+    assert (reply.status, reply.json["code"], reply.headers["Retry-After"]) == (409, 409, "1")
+    assert HEADER in reply.json["message"]
+    assert usage(limited)["calls"] == 1
 
 
 @EVERYWHERE
