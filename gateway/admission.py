@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.allowances import decide, replenished, token_allowances
-from gateway.claims import Free
+from gateway.claims import Free, Kept
 from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
 from gateway.store import ConstraintError
@@ -195,6 +195,8 @@ class Admission:
                 if isinstance(found, Free):
                     self._begin(account)
                     account.take(claim, found)
+                elif isinstance(found, Kept):
+                    self._show_left(account)
         except ConstraintError:
             raise InvalidKeyError("the subscription is gone") from None
         if isinstance(found, Free):
@@ -296,6 +298,15 @@ class Admission:
             raise PermissionDeniedError(
                 f"Out of call volume quota. {replenished(left)}", retry_after=left, limit="call_quota"
             )
+
+    def _show_left(self, account: Account) -> None:
+        """For the headers of an answer that takes nothing of what the quotas leave."""
+        quota = self.limits.call_quota
+        if quota is not None and self.requests is None:
+            used, window = account.used("calls", quota)
+            self.requests = Window(quota.amount, max(0, quota.amount - used), window.seconds_left(account.now))
+        for first in token_allowances(account, self.limits)[:1]:
+            self.tokens = Window(first.limit, max(0, first.limit - first.used - first.reserved), first.reset)
 
     def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
         """One attempt; None where it should wait, and is not to be cut."""

@@ -14,11 +14,12 @@ from app import create_app
 from app.streaming import StreamBrokenError
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError
-from gateway.products import Limits, Rate
+from gateway.periods import Period
+from gateway.products import Limits, Quota, Rate
 from gateway.store.tables import kept_answers
 from tests.gateways import make_gateway, make_services
 from tests.http.conftest import CONTEXT_LENGTH, MAX_BODY_BYTES, Api, Reply
-from tests.http.test_limits import Limited, limited
+from tests.http.test_limits import Limited, limited, limits_in
 from tests.server import wait_for
 
 if TYPE_CHECKING:
@@ -342,6 +343,14 @@ def test_metrics_count_a_replay_as_a_request_and_not_as_tokens(limited: Limited)
     text = limited.api.get("/metrics").body.decode()
     assert 'gateway_requests_total{operation="Get Data",product="limited",status="200"} 2.0' in text
     assert 'gateway_completion_tokens_total{model="scripted",product="limited"} 10.0' in text
+
+
+def test_a_replay_shows_what_limits_leave_and_takes_nothing_of_it(limited: Limited) -> None:
+    limited.limit(Limits(call_quota=Quota(5, Period.DAY), token_quota=Quota(100, Period.DAY)))
+    ask(limited.api)
+    shown = [limits_in(ask(limited.api)) for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert (shown[0]["remaining-requests"], shown[0]["remaining-tokens"]) == ("4", "87")
 
 
 def test_without_the_header_nothing_asks_for_a_kept_answer(limited: Limited) -> None:
