@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 AZURE = "/openai/deployments/meta%2Fllama2-70b/chat/completions"
 EVERYWHERE = pytest.mark.parametrize("path", [GET_DATA, CHAT, COMPLETIONS, AZURE])
-QUOTA = {"amount": 100_000, "period": "lifetime"}
+TOKENS = 100_000
+QUOTA = {"amount": TOKENS, "period": "lifetime"}
 
 
 def ask(caller: Caller, key: str, path: str = GET_DATA, prompt: str = "Tell me about llama2", **fields: Any) -> Reply:
@@ -39,7 +40,7 @@ def new_key() -> str:
     return secrets.token_hex(16)
 
 
-def streamed(path: str) -> dict[str, object]:
+def streamed(path: str) -> dict[str, Any]:
     """What makes a stream that tells its usage."""
     return {"stream": True} if path == GET_DATA else {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -69,7 +70,7 @@ def test_the_same_key_gets_the_same_bytes_for_one_charge(managed: GatewayServer,
     assert "Idempotent-Replayed" not in first.headers
     usage = caller.usage()
     assert (usage["calls"], usage["totalTokens"]) == (1, spent)
-    assert caller.left()["tokenQuota"]["remaining"] == QUOTA["amount"] - spent
+    assert caller.left()["tokenQuota"]["remaining"] == TOKENS - spent
     line = managed.request_log(again.headers["X-Trace-Id"])
     assert (line["replayed"], line["replay_of"]) == (True, first.headers["X-Trace-Id"])
     assert key not in "\n".join(managed.log)
@@ -161,7 +162,7 @@ def check_one_charge(caller: Caller, reply: Reply, finish_reason: str) -> None:
     assert (dead["prompt_tokens"], dead["completion_tokens"], dead["finish_reason"]) == (0, 0, finish_reason)
     assert made["status"] == 200
     assert caller.usage()["totalTokens"] == spent
-    assert caller.left()["tokenQuota"]["remaining"] == QUOTA["amount"] - spent
+    assert caller.left()["tokenQuota"]["remaining"] == TOKENS - spent
 
 
 def test_after_a_restart_the_same_key_gets_the_same_answer(managed: GatewayServer) -> None:
