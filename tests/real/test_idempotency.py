@@ -141,6 +141,28 @@ def test_after_a_killed_worker_the_same_key_is_made_anew_for_one_charge(
     assert ask(caller, key, **more).content == reply.content
 
 
+def test_where_one_of_two_workers_is_killed_all_who_are_answered_get_the_same(pair: GatewayServer) -> None:
+    caller, key = caller_with(pair, tokenQuota=QUOTA), new_key()
+    more: dict[str, Any] = {"prompt": LONG, "max_tokens": 400}
+
+    def attempt(_: int) -> bytes | None:
+        with suppress(OSError, http.client.HTTPException):  # it was on the one that is killed
+            reply = ask(caller, key, **more)
+            return reply.content if reply.status == 200 else None
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+        attempts = pool.map(attempt, range(8))
+        wait_for(lambda: any(row["prompt_tokens"] for row in caller.rows()), "the call")
+        os.kill(pid_of(pair, "worker ["), signal.SIGKILL)
+        answers = set(attempts) - {None}
+    reply = until_answered(caller, key, **more)
+    assert answers <= {reply.content}
+    assert caller.usage()["totalTokens"] == usage_of(reply)["total_tokens"]
+    made = [row for row in caller.rows() if row["completion_tokens"]]
+    assert [row["status"] for row in made] == [200]
+
+
 def test_after_a_killed_engine_the_same_key_is_made_anew_for_one_charge(managed: GatewayServer) -> None:
     caller, key = caller_with(managed, tokenQuota=QUOTA), new_key()
     more: dict[str, Any] = {"prompt": LONG, "max_tokens": 400}
