@@ -92,7 +92,7 @@ def standing(connection: Connection, claim: Claim, now: datetime) -> Standing:
         return Runs(row.call_id)
     if row.answer is not None:
         return Kept(row.answer, "" if call is None else call.trace_id)
-    return Free(known=True, failed=call)
+    return Free(known=True, failed=call if call is not None and call.status in FAILED else None)
 
 
 def take(connection: Connection, claim: Claim, call: str, now: datetime, *, known: bool) -> None:
