@@ -15,15 +15,19 @@ from gateway.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
 from gateway.leases import LeasedGeneration
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.admission import Admission, Admissions, Window
     from gateway.engine import Engine, Event, Generation, OpenAIRequest
+    from gateway.keys import KeyHasher
     from gateway.ledger import Usage
+    from gateway.sealing import KeptAnswer
     from gateway.subscriptions import Caller
 
 # Places in the engine's queue between two priorities of products.
@@ -70,7 +74,7 @@ class Gateway:
     Args:
         engine: what makes the answers.
         admissions: holds the limits of products, and writes down what calls cost.
-        cache_salt: from those who share a prefix cache to what keeps it from others.
+        hasher: makes what keeps a prefix cache from others, and what answers are sealed with.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
     """
@@ -79,14 +83,15 @@ class Gateway:
         self,
         engine: Engine,
         admissions: Admissions,
-        cache_salt: Callable[[str], str],
+        hasher: KeyHasher,
         request_timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._admissions = admissions
+        self._idempotency = Idempotency(admissions, hasher.derived("idempotency"))
         self._keeper = Keeper(admissions)
-        self._cache_salt = cache_salt
+        self._cache_salt = hasher.cache_salt
         self._request_timeout = request_timeout
         self._clock = clock
 
@@ -116,6 +121,26 @@ class Gateway:
         """
         return self._admissions.of(caller, operation, trace_id)
 
+    def open_once(
+        self, admission: Admission, key: str, request: Sequence[bytes], gone: threading.Event
+    ) -> KeptAnswer | None:
+        """`Admission.open`, for a call that has an Idempotency-Key.
+
+        Args:
+            admission: of the call.
+            key: as the caller sent it.
+            request: what makes a request the same as another.
+            gone: set when the caller hangs up.
+
+        Returns:
+            The answer that the key has already; None where the call is to be made.
+
+        Raises:
+            GatewayError: as `Idempotency.open`, which has more to say.
+            Cancelled: the caller hung up.
+        """
+        return self._idempotency.open(admission, key, request, patience=self._request_timeout, gone=gone)
+
     def generate(self, admission: Admission, request: GenerateRequest) -> Answer:
         """Admit a request and begin to answer it.
 
@@ -126,7 +151,7 @@ class Gateway:
             RateLimitedError: the product's tokens of a minute are used up.
             UnavailableError: the engine is not ready, or the ledger cannot be reached.
         """
-        started = self._clock()
+        stopwatch = self._stopwatch(admission)
         model = self._model_to_answer(self._model_for(admission, request.model))
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
@@ -139,7 +164,7 @@ class Gateway:
             lease.of(generation) if lease else generation,
             model,
             admission.usage,
-            Stopwatch(started, self._request_timeout, self._clock),
+            stopwatch,
         )
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
@@ -149,7 +174,7 @@ class Gateway:
             DeadlineExceededError: the request's time was over before it was understood.
             GatewayError: as `generate`.
         """
-        stopwatch = Stopwatch(self._clock(), self._request_timeout, self._clock)
+        stopwatch = self._stopwatch(admission)
         name = self._model_for(admission, request.model)
         model = self._model_to_answer(name)
         try:
@@ -204,6 +229,9 @@ class Gateway:
                 return model
         served = ", ".join(model.name for model in models)
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
+
+    def _stopwatch(self, admission: Admission) -> Stopwatch:
+        return Stopwatch(self._clock() - admission.held, self._request_timeout, self._clock)
 
     def _model_for(self, admission: Admission, name: str | None) -> str:
         """The name of the model that a call may use: the one it named, or the first that its product has.

@@ -72,9 +72,22 @@ def test_each_error_status_of_the_contract_is_described(described: Described) ->
         assert f"OpenAIError{status}" in responses
     for method, path, operation in described.operations():
         if method == "post" and path.startswith(("/get-data", "/system", "/v1", "/openai")):
-            assert {"400", "401", "403", "404", "408", "413", "414", "415", "429", "431", "500", "503", "504"} <= set(
-                operation["responses"]
-            )
+            assert {
+                "400",
+                "401",
+                "403",
+                "404",
+                "408",
+                "409",
+                "413",
+                "414",
+                "415",
+                "429",
+                "431",
+                "500",
+                "503",
+                "504",
+            } <= set(operation["responses"])
     assert "Allow" in responses["Error405"]["headers"]
 
 
