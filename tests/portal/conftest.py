@@ -81,7 +81,7 @@ def server(portal: Portal) -> GatewayServer:
 
 @pytest.fixture
 def visit(browser: Browser, server: GatewayServer) -> Visit:
-    """Makes visitors of the gateway: `with visit(mode="dark", key=…) as person`."""
+    """Makes visitors of the gateway, in a mode, with a key."""
     return partial(visitor, browser, server.url)
 
 

@@ -38,7 +38,7 @@ MOST_SHIFT = 0.1  # https://web.dev/articles/cls
 
 
 def barriers(page: Page, axe: str) -> list[dict[str, Any]]:
-    """What axe-core finds that is serious or critical; it comes in past the page's policy, as a person's own tool does."""
+    """What axe-core finds that is serious or critical; it comes in past the page's policy, as a person's tool does."""
     page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": axe})
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     return [

@@ -6,7 +6,6 @@ import gzip
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag
 
@@ -22,6 +21,8 @@ from tests.management.conftest import TOKEN, admin, clock, make_api, store
 from tests.portal.conftest import PACKAGES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.store import Store
     from tests.http.conftest import Api
     from tests.management.conftest import Admin
@@ -89,9 +90,10 @@ def test_every_operation_has_a_page_with_its_fields_and_errors(admin: Admin) -> 
     assert len(shown) == len(operations) > 25
     for path, method, operation in operations:
         (text,) = [
-            text for text in shown.values()
+            text
+            for text in shown.values()
             if f"<code>{path}</code>" in text and f'class="method {method}"' in text.partition("</h1>")[2][:200]
-        ]  # fmt: skip
+        ]
         for status in operation["responses"]:
             assert re.search(rf'class="status (good|bad)">{status}<', text), (path, status)
     fields = document["components"]["schemas"]["GetData"]["properties"]
@@ -136,10 +138,16 @@ def test_an_asset_of_another_version_is_there_and_not_kept(admin: Admin) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        "/portal/nothing", "/portal/overview", "/portal/admin", "/portal/operations/nothing", "/portal/static/a/none.js",
-        "/portal/static/a/..%2Fassets.py", "/portal/swagger-ui/a/LICENSE", "/portal/templates/a/base.html",
+        "/portal/nothing",
+        "/portal/overview",
+        "/portal/admin",
+        "/portal/operations/nothing",
+        "/portal/static/a/none.js",
+        "/portal/static/a/..%2Fassets.py",
+        "/portal/swagger-ui/a/LICENSE",
+        "/portal/templates/a/base.html",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_page_stays_an_error_of_the_api(admin: Admin, path: str) -> None:
     admin.api.get(path).assert_error(404, "There is no such operation.")
 

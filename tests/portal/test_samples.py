@@ -75,8 +75,12 @@ def make(call: dict[str, Any], origin: str, key: str | None = None) -> dict[str,
     given = {"method": "POST", "keyed": True, "origin": origin, "key": key, **call}
     done = subprocess.run(
         ["node", "--no-warnings", "--input-type=module", "--eval", program],
-        input=json.dumps(given), capture_output=True, text=True, timeout=TIMEOUT, check=True,
-    )  # fmt: skip
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=True,
+    )
     return {one["id"]: one["code"] for one in json.loads(done.stdout)}
 
 

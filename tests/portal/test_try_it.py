@@ -1,4 +1,4 @@
-"""Trying an operation in a real browser on the real gateway, from a key to an answer, and what may go wrong on the way."""
+"""Trying an operation in a real browser on the real gateway: from a key to an answer, and what may go wrong."""
 
 from __future__ import annotations
 
