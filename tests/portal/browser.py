@@ -68,9 +68,9 @@ class Visitor:
     faults: list[str] = field(default_factory=list)
 
     def open(self, path: str = "/") -> Page:
-        """Go to a page and wait until it is still."""
+        """Go to a page, and wait until its scripts run and have heard of the engine."""
         self.page.goto(self.url + path)
-        self.page.wait_for_load_state("networkidle")
+        self.page.locator("#engine[data-state=ready]").wait_for()
         return self.page
 
     def check(self) -> None:

@@ -73,13 +73,13 @@ def portal(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         end(server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def server(portal: Portal) -> GatewayServer:
     """The gateway alone."""
     return portal.server
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def visit(browser: Browser, server: GatewayServer) -> Visit:
     """Makes visitors of the gateway, in a mode, with a key."""
     return partial(visitor, browser, server.url)

@@ -49,7 +49,7 @@ def test_a_subscription_that_is_there_is_not_replaced(visit: Visit) -> None:
         page = enter(person)
         page.fill("#make-name", "dev")
         page.click("#make button")
-        assert "412" in page.inner_text("#subscription-problem")
+        expect(page.locator("#subscription-problem")).to_contain_text("412")
         expect(page.locator("#new-keys")).to_be_hidden()
 
 

@@ -104,5 +104,5 @@ def test_replacing_the_other_key_leaves_the_own_one(visit: Visit, server: Gatewa
 def test_a_key_that_is_refused_is_told(visit: Visit) -> None:
     with visit(key="0" * 32, failures={401}) as person:
         page = person.open(PATH)
-        assert "Make sure to provide a valid key" in page.inner_text("#problem")
+        expect(page.locator("#problem")).to_contain_text("Make sure to provide a valid key")
         expect(page.locator("#subscription")).to_be_hidden()

@@ -24,6 +24,7 @@ function fill(element, attributes, children) {
 
 /** Copy a text, also where the page is not on HTTPS and the browser keeps its clipboard shut. */
 export async function copy(text, status) {
+  status.textContent = ""; // so that a second copy is told as well
   try {
     await navigator.clipboard.writeText(text);
     status.textContent = "Copied.";
