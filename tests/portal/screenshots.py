@@ -5,8 +5,11 @@ python -m tests.portal.screenshots [FOLDER]     # var/screenshots where none is 
 
 from __future__ import annotations
 
+import re
+import secrets
 import sys
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +17,13 @@ from playwright.sync_api import expect
 
 from gateway.settings import ROOT
 from tests.portal.browser import MODES, running_browser, visitor
-from tests.real.callers import ADMIN_TOKEN, caller_with
+from tests.real.callers import ADMIN_TOKEN, Caller, manage, put_product
 from tests.server import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from playwright.sync_api import Page
-
-    from tests.real.callers import Caller
 
 PROMPTS = ("Tell me about llama2", "What is HTTP?", "Hello", "Count from 1 to 100")
 
@@ -31,7 +32,12 @@ def main(folder: Path) -> None:
     """Make all pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, running(Path(scratch), GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN) as server:
-        caller = caller_with(server, rate={"calls": 60}, tokenQuota={"amount": 20_000, "period": "month"})
+        put_product(server, "gold", rate={"calls": 60}, tokenQuota={"amount": 20_000, "period": "month"})
+        caller = Caller(server, "ada", secrets.token_hex(16))
+        wanted = {"displayName": "Ada Lovelace", "scope": "/products/gold", "state": "active", "primaryKey": caller.key}
+        made = manage(server, "PUT", "/subscriptions/ada", {**wanted})
+        if made.status != HTTPStatus.CREATED:
+            raise RuntimeError(made.content)
         for prompt in PROMPTS:
             caller.ask(prompt, max_tokens=200)
         with running_browser() as browser:
@@ -78,6 +84,7 @@ def _operated(page: Page, caller: Caller) -> None:
     page.fill("#token", ADMIN_TOKEN)
     page.click("#enter button[type=submit]")
     page.locator("#chart svg").wait_for()
+    expect(page.locator("[data-figure=tokens]")).to_have_text(re.compile(r"\d+"))
     page.evaluate("document.querySelector('#operator').scrollIntoView({behavior: 'instant'})")
 
 
