@@ -21,13 +21,16 @@ _EXPOSED_HEADERS = [TRACE_HEADER, REPLAYED_HEADER, "ETag", "Retry-After", "WWW-A
 _PREFLIGHT_SECONDS = 600
 
 
-def create_app(services: Services, *, max_body_bytes: int, admin_token: str | None = None) -> Flask:
+def create_app(
+    services: Services, *, max_body_bytes: int, admin_token: str | None = None, model: str | None = None
+) -> Flask:
     """The gateway as a WSGI application.
 
     Args:
         services: what the views call.
         max_body_bytes: largest request body; a larger one is answered with 413.
         admin_token: what management asks for; without one there is no management.
+        model: what is served, a folder or a Hugging Face id, for the portal to show its card.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -39,7 +42,7 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     errors.install(app)
     safe_headers.install(app)
     app.before_request(refuse_doubled_slash)
-    register_routes(app, admin_token)
+    register_routes(app, admin_token, model)
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.
     CORS(app, send_wildcard=True, expose_headers=_EXPOSED_HEADERS, max_age=_PREFLIGHT_SECONDS)

@@ -80,7 +80,7 @@ class Described:
         assert kind in content, (kind, list(content))
         if kind == "text/event-stream":
             check_stream(self, content[kind], reply.body.decode())
-        elif kind == "text/plain":
+        elif kind in {"text/plain", "text/html"}:
             assert self.faults(content[kind]["schema"], reply.body.decode()) == []
         else:
             assert self.faults(content[kind]["schema"], json.loads(reply.body), strict=True) == []

@@ -91,6 +91,9 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
     document = checked("get", "/openapi.json", admin.api.get("/openapi.json"))
     tag = {"If-None-Match": document.headers["ETag"]}
     checked("get", "/openapi.json", admin.api.open("GET", "/openapi.json", headers=tag))
+    portal = checked("get", "/", admin.api.get("/"))
+    tag = {"If-None-Match": portal.headers["ETag"]}
+    checked("get", "/", admin.api.open("GET", "/", headers=tag))
 
     checked("get", SID, admin.get(ACME))
     checked("patch", SID, admin.patch(ACME, displayName="Acme Inc."))
