@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,13 +166,8 @@ def test_a_form_that_is_asked_for_is_kept_over_leases(vllm_engine: VllmEngine) -
     asked = Sampling(max_tokens=100, temperature=0, json_schema=schema)
     whole = ids_of(drain(begin(vllm_engine, None, asked)))
     generation = begin(vllm_engine, Lease(2, lambda: None), asked)
-
-    def is_at(ids: int) -> bool:
-        (standing,) = generation.standings()
-        return standing.ended or standing.produced == ids
-
     for ids in range(2, 100, 3):
-        wait_for(partial(is_at, ids), "it")
+        until_held(generation, ids)
         generation.extend(Lease(ids + 3, lambda: None))
     assert ids_of(drain(generation)) == whole
 
