@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.clients import npm
@@ -82,8 +82,8 @@ def _piece(body: dict[str, object]) -> str:
         return str(body["generated_text"])
     choices = body["choices"]
     assert isinstance(choices, list)
-    choice = choices[0] if choices else {"text": ""}
-    inside = choice.get("delta") or choice.get("message") or {}
+    choice: dict[str, Any] = choices[0] if choices else {}
+    inside: dict[str, object] = choice.get("delta") or choice.get("message") or {}
     return str(choice.get("text") or inside.get("content") or "")
 
 

@@ -101,8 +101,15 @@ def as_openai(call: dict[str, Any]) -> dict[str, Any]:
     return {"model": call.get("azure", {}).get("deployment", MODEL), **body}
 
 
-@pytest.mark.parametrize("language", FILES)
-@pytest.mark.parametrize("name", CALLS)
+RUNS = [
+    (name, language)
+    for name, call in CALLS.items()
+    for language in FILES
+    if "azure" not in call or "openai" in language  # to the others it is one more path
+]
+
+
+@pytest.mark.parametrize(("name", "language"), RUNS)
 def test_a_sample_sends_what_was_typed_and_prints_the_answer(
     recorder: Recorder, tmp_path: Path, language: str, name: str
 ) -> None:

@@ -25,9 +25,10 @@ window.SwaggerUIBundle({
   syntaxHighlight: { activated: false },
 });
 
-// It leaves its choices of an example without a name.
+// It leaves its choices of an example without a name, and what may be scrolled out of the keyboard's reach.
 new MutationObserver(() => {
   for (const select of document.querySelectorAll("#reference select:not([aria-label], [id])")) {
     select.setAttribute("aria-label", "Example");
   }
+  for (const example of document.querySelectorAll("#reference .microlight:not([tabindex])")) example.tabIndex = 0;
 }).observe(byId("reference"), { childList: true, subtree: true });
