@@ -77,7 +77,7 @@ def text_of(language: str, output: str) -> str:
     return _piece(json.loads(output))
 
 
-def _piece(body: dict[str, object]) -> str:
+def _piece(body: dict[str, Any]) -> str:
     if "generated_text" in body:
         return str(body["generated_text"])
     choices = body["choices"]
