@@ -150,8 +150,8 @@ def _prompt_of(body: Mapping[str, Any]) -> str:
     turns = [{"content": body["prompt"]}] if field == "prompt" else body.get("messages")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         turns = []
-    texts = [turn.get("content") for turn in turns]
-    if not texts or not all(isinstance(text, str) and text for text in texts):
+    texts = [text for turn in turns if isinstance(text := turn.get("content"), str) and text]
+    if not texts or len(texts) < len(turns):
         raise InvalidRequestError(f"Field `{field}` should have text.", param=field)
     return "".join(texts)
 
