@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import namedtuple
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, exc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Dialect, Engine, Executable
+    from sqlalchemy import ColumnElement, Dialect, Engine, Executable
     from sqlalchemy.engine.interfaces import DBAPICursor
 
     Convert = Callable[[Any], Any]
@@ -44,6 +45,8 @@ class Direct:
         if prepared is None:
             prepared = self._prepared[statement] = _prepare(statement, self.dialect)
         self.run(prepared.sql, prepared.values(params))
+        if prepared.columns and prepared.readers is None:
+            prepared.learn(self.dialect, self._cursor)
         return Result(self._cursor, prepared)
 
     def run(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> None:
@@ -124,23 +127,43 @@ def transaction(engine: Engine, begin: str | None, prepared: dict[Executable, Pr
         connection.close()
 
 
-class Prepared(NamedTuple):
-    """A statement in a database's SQL."""
+@dataclass(slots=True)
+class Prepared:
+    """A statement in a database's SQL, and how values get into it and out of it.
+
+    Attributes:
+        names: of its parameters, in order.
+        positional: whether the driver takes them so, and not by name.
+        constants: values of the statement's own.
+        writers: from Python's values to the driver's, by name.
+        columns: what it finds.
+        readers: from the driver's values to Python's, by the column's place; None until a first result tells their types.
+        make: a row of them.
+    """
 
     sql: str
     names: Sequence[str]
     positional: bool
     constants: Mapping[str, object]
     writers: Mapping[str, Convert]
-    readers: Sequence[tuple[int, Convert]]
+    columns: Sequence[ColumnElement[Any]]
     make: Callable[..., Any]
+    readers: Sequence[tuple[int, Convert]] | None = None
 
     def values(self, params: Mapping[str, object]) -> Sequence[object] | Mapping[str, object]:
         """As the driver takes them."""
-        given = {**self.constants, **params} if self.constants else dict(params)
+        given = {**self.constants, **params}
         for name, write in self.writers.items():
             given[name] = write(given[name])
         return [given[name] for name in self.names] if self.positional else given
+
+    def learn(self, dialect: Dialect, cursor: DBAPICursor) -> None:
+        """How to read what the statement finds, from its first result: the types there are the database's."""
+        readers = [
+            column.type.dialect_impl(dialect).result_processor(dialect, described[1])
+            for column, described in zip(self.columns, cursor.description or (), strict=True)
+        ]
+        self.readers = [(index, read) for index, read in enumerate(readers) if read is not None]
 
     def row(self, found: Sequence[Any]) -> Any:
         """As Python takes it."""
@@ -159,15 +182,14 @@ def _prepare(statement: Executable, dialect: Dialect) -> Prepared:
     writers = {name: binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names if name in binds}
     constants = {name: value for name, value in compiled.params.items() if value is not None and name in names}
     columns = list(statement.selected_columns) if isinstance(statement, Select) else []
-    readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
     return Prepared(
-        str(compiled),
-        names,
-        compiled.positional,
-        constants,
-        {name: write for name, write in writers.items() if write is not None},
-        [(index, read) for index, read in enumerate(readers) if read is not None],
-        namedtuple("Row", [str(column.key) for column in columns], rename=True),  # noqa: PYI024
+        sql=str(compiled),
+        names=names,
+        positional=compiled.positional,
+        constants=constants,
+        writers={name: write for name, write in writers.items() if write is not None},
+        columns=columns,
+        make=namedtuple("Row", [str(column.key) for column in columns], rename=True),  # noqa: PYI024
     )
 
 

@@ -16,6 +16,7 @@ from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError
 from gateway.periods import Period
 from gateway.products import Limits, Quota, Rate
+from gateway.store.direct import Direct
 from gateway.store.tables import kept_answers
 from tests.gateways import make_gateway, make_services
 from tests.http.conftest import CONTEXT_LENGTH, MAX_BODY_BYTES, Api, Reply
@@ -353,14 +354,20 @@ def test_a_replay_shows_what_limits_leave_and_takes_nothing_of_it(limited: Limit
     assert (shown[0]["remaining-requests"], shown[0]["remaining-tokens"]) == ("4", "87")
 
 
-def test_without_the_header_nothing_asks_for_a_kept_answer(limited: Limited) -> None:
+def test_without_the_header_nothing_asks_for_a_kept_answer(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
     statements: list[str] = []
+    run = Direct.run
 
     def note(*given: Any) -> None:
         statements.append(str(given[2]))
 
+    def note_and_run(direct: Direct, sql: str, *values: Any) -> None:
+        statements.append(sql)
+        run(direct, sql, *values)
+
     engine = limited.api.store._engine  # noqa: SLF001 - what runs in the database
     event.listen(engine, "before_cursor_execute", note)
+    monkeypatch.setattr(Direct, "run", note_and_run)
     ask(limited.api, key=None)
     assert statements
     assert not any("kept_answers" in statement for statement in statements)

@@ -384,7 +384,7 @@ def test_the_answer_and_the_charge_are_written_late_where_the_store_is_away(
 ) -> None:
     call = side.begun(NONE)
     with monkeypatch.context() as patch:
-        patch.setattr(type(store), "writing", lambda _self: (_ for _ in ()).throw(UnavailableError("away")))
+        patch.setattr(type(store), "writing_directly", lambda _self: (_ for _ in ()).throw(UnavailableError("away")))
         side.finish(call, 7)
     with pytest.raises(DeadlineExceededError):  # it counts as running as long as its end is not written
         side.open(side.book.call(NONE), patience=0)

@@ -143,7 +143,7 @@ def test_a_ledger_that_is_away_holds_an_answer_and_does_not_end_it(
 
     reading = threading.Thread(target=lambda: list(answer), daemon=True)
     with monkeypatch.context() as patch:
-        patch.setattr(type(book.store), "writing", away)
+        patch.setattr(type(book.store), "writing_directly", away)
         reading.start()
         wait_for(lambda: admission.noted == BLOCK, "the lease's end")
         assert asked.is_set()
