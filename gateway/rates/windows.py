@@ -69,7 +69,7 @@ class MemoryWindows:
                 window.append(now)
             # More calls than fit are in it where the limit has been lowered: then all those too many go first.
             leaves = window[max(0, len(window) - calls)]
-            return Taken(granted, len(window), leaves + seconds - now)
+            return Taken(granted, len(window), seconds - (now - leaves))  # in this order it is never more than a window
 
     def _sweep(self, now: float) -> None:
         if now - self._swept < SWEEP_SECONDS:
