@@ -240,3 +240,8 @@ def test_a_store_that_is_away_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
         CallRates(StoredWindows(store)).take("acme", THREE)
     store.close()
+
+
+@pytest.mark.parametrize("uptime", [4040.119, 8140.238, 16330.459])
+def test_a_clock_s_rounding_makes_no_window_longer(uptime: float) -> None:
+    assert CallRates(MemoryWindows(lambda: uptime)).take("acme", THREE) == (3, 2, 60)
