@@ -25,7 +25,8 @@ export function bindKey() {
   const input = byId("key");
   const show = byId("key-show");
   if (!input) return;
-  input.value = currentKey();
+  if (input.value) keepKey(input.value.trim()); // typed before this script was there
+  else input.value = currentKey();
   input.addEventListener("input", () => keepKey(input.value.trim()));
   show.addEventListener("click", () => {
     const hidden = input.type === "password";

@@ -124,3 +124,4 @@ onKey((key) => {
   pause = setTimeout(offerModels, 400, key); // not for every letter of a key
 });
 offerModels(currentKey());
+byId("send").disabled = false; // nothing was there before that could have sent it
