@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help install install-dev test-services serve test check bench demo-model lock format clean
+.PHONY: help install install-dev test-services serve test check reliability bench demo-model lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ check: install-dev ## what CI runs: lint, types, import directions, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
+
+reliability: install-dev test-services ## do every fault at full size (an hour) and write docs/reliability.md's table
+	@exec $(BIN)/python -m pytest --full --figures docs/reliability.md --timeout 3600 $(or $(TESTS),tests/faults) $(ARGS)
 
 bench: install-dev ## the gateway beside vLLM driven directly, in one run
 	@exec $(BIN)/python -m tests.bench $(ARGS)

@@ -13,6 +13,8 @@ from tests.services import RedisServer, empty_postgresql, running_postgresql, ru
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.faults.figures"]
+
 
 @pytest.fixture(scope="session")
 def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
