@@ -7,7 +7,7 @@ cannot be made otherwise. One suite of tests (`tests/engine`) runs over both.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,6 +192,18 @@ class Terms:
     cache_salt: str | None = None
 
 
+class Work(NamedTuple):
+    """What an engine has done and has to do.
+
+    Attributes:
+        produced: ids, since it was started.
+        queued: ids that the requests in its queue are expected to produce, by their priority.
+    """
+
+    produced: int
+    queued: Mapping[int, int]
+
+
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
     """The generation was cancelled; `completion_tokens` is what the engine had produced by then."""
 
@@ -316,6 +328,10 @@ class Engine(Protocol):
         Raises:
             UnavailableError: the engine is not ready, or does not say in time.
         """
+        ...
+
+    def work(self, timeout: float = 5.0) -> Work:
+        """What it has done and has to do, for all processes of the gateway. As `load`."""
         ...
 
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling, nobody_to_tell
+from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling, Work, nobody_to_tell
 from gateway.errors import InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
@@ -89,6 +89,11 @@ class ScriptedEngine:
         del timeout  # it takes none
         self._require_ready()
         return self.running, 0
+
+    def work(self, timeout: float = 5.0) -> Work:
+        del timeout  # it takes none
+        self._require_ready()
+        return Work(0, {})  # nobody waits for it
 
     def count(self, change: int) -> None:
         """Note that a request began or ended."""

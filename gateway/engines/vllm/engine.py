@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling, Terms
+    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling, Terms, Work
     from gateway.engines.vllm.session import Session
 
 _ANSWER_SECONDS = 5.0
@@ -106,6 +106,11 @@ class VllmEngine:
     def load(self, timeout: float = _ANSWER_SECONDS) -> tuple[int, int]:
         session = self._require_session()
         future = asyncio.run_coroutine_threadsafe(session.load(timeout), self._loop)
+        return future.result()
+
+    def work(self, timeout: float = _ANSWER_SECONDS) -> Work:
+        session = self._require_session()
+        future = asyncio.run_coroutine_threadsafe(session.work(timeout), self._loop)
         return future.result()
 
     def _require_session(self) -> Session:
