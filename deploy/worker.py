@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +154,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """With a few threads more for what must be served when all others are busy."""
-        return ThreadPoolExecutor(self._most + (self.vital_threads if self.vital else 0))
+        threads = self._most + (self.vital_threads if self.vital else 0)
+        pool, all_started = ThreadPoolExecutor(threads), threading.Event()
+        # A thread is started by whoever submits, who waits for it. In a burst of requests that is the main loop, and
+        # hundreds of threads that work already are before it.
+        for _ in range(threads):
+            pool.submit(all_started.wait)
+        all_started.set()
+        return pool
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
