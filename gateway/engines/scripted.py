@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from gateway.engine import Generation, Message, OpenAIRequest, Prepared, Terms
 
 
+_REMEMBERED = 1000  # requests: it may serve any number of them
+
+
 @dataclass
 class Script:
     """What the engine does with a request.
@@ -76,6 +79,8 @@ class ScriptedEngine:
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
         self.terms.append(terms)
+        for remembered in (self.requests, self.terms):
+            del remembered[:-_REMEMBERED]
         return _Generation(
             self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -113,10 +114,27 @@ class Crowd:
         """How many answers are waited for."""
         return len(self._under_way)
 
-    def send(self, request: bytes, *, on: Exchange | None = None) -> Exchange:
-        """Send a request, on a connection of its own or on that of an exchange that is over."""
+    def send(self, request: bytes, *, on: Exchange | None = None, receive_buffer: int | None = None) -> Exchange:
+        """Send a request, on a connection of its own or on that of an exchange that is over.
+
+        Args:
+            request: all of it, or its beginning.
+            on: that exchange.
+            receive_buffer: bytes that the kernel may keep of what the caller has not read.
+
+        Raises:
+            ConnectionRefusedError: nobody listens.
+        """
         if on is None:
-            sock = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+            sock = socket.socket()
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.settimeout(10)
+            try:
+                sock.connect(("127.0.0.1", self._port))
+            except OSError:
+                sock.close()
+                raise
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(0)
             self._open.add(sock)
@@ -127,6 +145,17 @@ class Crowd:
         self._under_way[sock.fileno()] = exchange
         sock.sendall(request)
         return exchange
+
+    def send_more(self, exchange: Exchange, data: bytes) -> None:
+        """Go on with a request, unless it was answered."""
+        if exchange.ended is None:
+            with contextlib.suppress(OSError):  # it is being closed at this moment
+                exchange.sock.sendall(data)
+
+    def ignore(self, exchange: Exchange) -> None:
+        """Never read what comes for it."""
+        self._epoll.unregister(exchange.sock)
+        self._under_way.pop(exchange.sock.fileno())
 
     def hang_up(self, exchange: Exchange) -> None:
         """Close its connection, whatever it is doing."""
