@@ -152,7 +152,7 @@ def test_a_clock_that_is_moved_locks_nobody_out(place: Place, figure: Figure, ho
         honest = max(int(reply.headers.get("Retry-After", 0)) for reply in (*replies, *spent))
         figure(
             11,
-            f"{hours:+d} h: calls in a window of {WINDOW} s were refused for {locked_out[0]:.1f} s, tokens a minute for "
+            f"{hours:+d} h: calls in a window of {WINDOW} s were refused for {locked_out[0]:.1f} s, of a minute for "
             f"{locked_out[1]:.1f} s, never with more than {honest} s to wait",
         )
         assert locked_out[0] < WINDOW + 2
