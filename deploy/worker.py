@@ -54,6 +54,7 @@ _RECEIVE = 65536
 _SWEEP_EVERY = 0.25  # seconds: how exactly the deadlines are kept
 _BEYOND_SECONDS = 5.0  # for the head of a request that is only to be refused
 _LINGER_SECONDS = 2.0  # how long a client may go on sending after its answer, so that it gets to read it
+_LAST_ANSWERS_SECONDS = 0.5  # for those who came just before the end
 _LINGER_BYTES = 16 << 20  # and how much
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -224,6 +225,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                 conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)
         while time.monotonic() < give_up and any(not conn.late for conn in self.connections):
             self._refusing = self._refusing or self._server_stops()
+            self._turn(accepting=self._refusing and self._has_room())
+        # Those that are there now are still told, and not reset.
+        give_up = min(give_up, time.monotonic() + _LAST_ANSWERS_SECONDS)
+        while time.monotonic() < give_up and any(conn.state is State.READING for conn in self.waiting):
             self._turn(accepting=self._refusing and self._has_room())
 
     def _server_stops(self) -> bool:

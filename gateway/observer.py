@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from gateway.backlog import Backlog
     from gateway.engine import Engine
+
+log = structlog.get_logger("gateway.engine")
 
 EVERY_SECONDS = 0.5
 _ENGINE_SECONDS = 2.0
@@ -59,6 +63,9 @@ class Observer:
             work = self._engine.work(_ENGINE_SECONDS)
         except UnavailableError:
             self._backlog.forget()
+        except Exception as error:  # noqa: BLE001 - what was seen last would be held against all calls from now on
+            self._backlog.forget()
+            log.warning("the engine was not asked what it has to do", error=type(error).__name__)
         else:
             self._backlog.observe(work, self._monotonic())
 

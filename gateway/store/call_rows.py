@@ -66,9 +66,7 @@ _ENDED = (
     .where(calls.c.subscription_id == _SID, *_ENDED_IN)
     .order_by(calls.c.ended_at)
 )
-_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(
-    calls.c.subscription_id == _SID, *_ENDED_IN
-)
+_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(calls.c.subscription_id == _SID, *_ENDED_IN)
 _SUMS = {
     # A running call counts as a call from its beginning, and with its tokens at its end.
     "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(calls.c.subscription_id == _SID, *_IN_WINDOW),

@@ -107,13 +107,13 @@ def test_an_overload_is_refused_at_once_and_costs_no_goodput(
     after = _memory(gateway)
 
     refused = load.those(503)
-    slowest = max(one.seconds for one in refused)
+    within = percentile([one.seconds for one in refused], 0.99)
     p99 = percentile([one.seconds for one in load.probes], 0.99)
     told = [int(one.headers["retry-after"]) for one in refused if one.sent > load.began + RAMP]
     figure(
         8,
         f"{TIMES * peak.a_second:.0f} calls a second for {load.seconds:.0f} s, {load.a_second:.0f} served at a peak of "
-        f"{peak.a_second:.0f}; {len(refused)} refused within {1000 * slowest:.0f} ms, told to come back in "
+        f"{peak.a_second:.0f}; {len(refused)} refused within {1000 * within:.0f} ms (p99), told to come back in "
         f"{min(told)} to {max(told)} s, the queue took {load.queue_took:.1f} s; health p99 {1000 * p99:.0f} ms; "
         f"memory {after / before:.2f} of what it was",
     )
@@ -121,7 +121,7 @@ def test_an_overload_is_refused_at_once_and_costs_no_goodput(
     assert all(one.json["code"] == 503 for one in refused)
     assert {one.status for one in load.probes} == {200}
     assert load.a_second > GOODPUT * peak.a_second
-    assert slowest < REFUSED_WITHIN
+    assert within < REFUSED_WITHIN
     assert p99 < HEALTH_P99
     assert after < MEMORY * before
     # Whoever comes back when it was told to finds what waited then worked off; and it was not told far too much.
