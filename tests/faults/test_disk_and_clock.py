@@ -46,7 +46,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder, elsewhere = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("clock")
-    clock = MovableClock(elsewhere / "offset")
+    clock = MovableClock(elsewhere)
     started: list[GatewayServer] = []
     with small_disk(folder, DISK, lambda: processes(started[0])) as disk:
         server = launch(

@@ -52,7 +52,8 @@ def test_a_stop_ends_what_was_accepted_and_refuses_the_rest(
         try:
             while server.process.poll() is None:
                 assert time.monotonic() < told + DRAIN_TIMEOUT
-                crowd.turn(EVERY)
+                while time.monotonic() < told + EVERY * len(steady):
+                    crowd.turn(0.01)
                 steady.append(crowd.send(short))
         except ConnectionRefusedError:  # nobody listens any more
             pass
