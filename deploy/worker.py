@@ -201,7 +201,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             listener.close()
 
     def _has_room(self) -> bool:
-        return len(self.connections) < self.worker_connections + self.connections_beyond
+        most: int = self.worker_connections + self.connections_beyond
+        return len(self.connections) < most
 
     def _turn(self, *, accepting: bool) -> None:
         self.notify()

@@ -127,7 +127,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) ->
         time.sleep(0.01)
 
 
-def launch(folder: Path, *, log_file: Path | None = None, **environment: str) -> GatewayServer:
+def launch(folder: Path, log_file: Path | None = None, /, **environment: str) -> GatewayServer:
     """Start a gateway and return at once. Whoever calls this stops it.
 
     Args:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -70,7 +70,7 @@ class _Writer:
         if report.when == "call":
             for name, value in report.user_properties:
                 if name == _PROPERTY:
-                    row, text = value
+                    row, text = cast("tuple[int, str]", value)
                     self._figures[row].append(f"**does not hold**: {text}" if report.failed else text)
 
     def pytest_sessionfinish(self) -> None:

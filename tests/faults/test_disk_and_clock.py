@@ -51,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with small_disk(folder, DISK, lambda: processes(started[0])) as disk:
         server = launch(
             folder,
-            log_file=folder / "log",
+            folder / "log",
             GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN,
             GATEWAY_REQUEST_TIMEOUT=str(REQUEST_TIMEOUT),
             **clock.environment,
