@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask_cors import CORS
 
-from app import cli, errors, telemetry
+from app import cli, errors, safe_headers, telemetry
 from app.contract import TRACE_HEADER
 from app.limits import LIMIT_HEADERS
-from app.paths import FoldPaths
+from app.paths import FoldPaths, refuse_doubled_slash
 from app.routes import register_routes
 from app.services import EXTENSION
 
@@ -37,6 +37,8 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     app.extensions[EXTENSION] = services
     telemetry.install(app)
     errors.install(app)
+    safe_headers.install(app)
+    app.before_request(refuse_doubled_slash)
     register_routes(app, admin_token)
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from flask import request
+
 from app.auth import require_caller
+from app.hangup import watcher
 from app.services import services
 from app.telemetry import entry
 
@@ -24,5 +28,6 @@ def begin_call() -> Admission:
     caller = require_caller()
     current = entry()
     current.admission = services().gateway.call(caller, current.operation or "", current.trace_id)
+    current.admission.watch = partial(watcher.watch, request.environ.get("gunicorn.socket"))
     current.admission.open()
     return current.admission

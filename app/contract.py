@@ -1,4 +1,4 @@
-"""What every answer of the gateway shares: the trace id and the error body (contract, section 4).
+"""What every answer of the gateway shares: the trace id, the error body (contract, section 4), what protects it.
 
 Knows no Flask, so that the server's own HTTP parser (`deploy.worker`) can answer in the same form.
 """
@@ -12,6 +12,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 TRACE_HEADER = "X-Trace-Id"
+
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",  # an answer is its caller's alone
+    "X-Content-Type-Options": "nosniff",  # what a model wrote is JSON, whatever it looks like
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # and is no page
+    "Referrer-Policy": "no-referrer",  # the address may hold a key
+}
+"""Headers of every answer that does not set them otherwise; those that OWASP's REST cheat sheet asks for.
+
+`Strict-Transport-Security` is not among them: it is for whoever ends TLS, and a browser ignores it over plain HTTP.
+"""
 
 # W3C Trace Context, section 3.2.2: version ff is forbidden, and so is an id of zeros only. A later version
 # may carry more fields behind the flags.

@@ -28,12 +28,6 @@ blueprint = Blueprint("me", __name__, url_prefix="/me")
 _REGENERATE_KEY = RegenerateKeySchema()
 
 
-@blueprint.after_request
-def _keep_out_of_caches(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 @blueprint.get("/subscription", endpoint="my subscription")
 @describe(own.MY_SUBSCRIPTION)
 def subscription() -> Response:

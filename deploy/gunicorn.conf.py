@@ -42,6 +42,7 @@ timeout = 120  # seconds without a heartbeat of a worker's main thread, which ne
 keepalive = 30
 backlog = 2048
 control_socket_disable = True
+forwarder_headers = ""  # nobody's header may move the paths: with a SCRIPT_NAME, gunicorn's default lets it
 proc_name = "get-data-gateway"
 
 GatewayWorker.read_timeout = settings.read_timeout

@@ -152,6 +152,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
         # Seconds until it is worth coming back to a server that is full; set it where the application knows.
         self.retry_after: Callable[[], float] = lambda: 1.0
+        fields, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
+        self._largest_head = self.cfg.limit_request_line + fields * (size + 2)
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """With a few threads more for what must be served when all others are busy."""
@@ -345,11 +347,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _read_head(self, conn: Connection) -> None:
         """Parse the head, once it may be complete.
 
-        An incomplete one is tried again only when it has doubled: that finds faults and excess early, and
-        costs no more than a few parses however small the pieces are.
+        An incomplete one is tried again only when it has doubled, or is larger than any may be: that finds faults and
+        excess early, and costs no more than a few parses however small the pieces are.
         """
         ended = conn.buffer.find(b"\r\n\r\n", max(0, conn.tried - 3)) >= 0
-        if not ended and len(conn.buffer) < 2 * conn.tried:
+        if not ended and len(conn.buffer) < min(2 * conn.tried, self._largest_head):
             return
         conn.tried = len(conn.buffer)
         found = read_head(self.cfg, conn.buffer, conn.client, conn.served + 1)
@@ -512,7 +514,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             conn.request = broken
             conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
         for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
-        path = conn.request.path or "" if conn.request else ""
+        path = conn.request.path or "" if conn.request else _path_in(conn.buffer)
         self._record("request refused", conn, fault, status=answer.status.value, **more)
         with contextlib.suppress(OSError):
             conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
@@ -535,6 +537,11 @@ def _send(write: Callable[..., None], *args: Any) -> None:
         write(*args)
     except OSError as error:
         raise ClientGoneError from error
+
+
+def _path_in(head: bytearray) -> str:
+    """What a head that could not be read seems to ask for: enough of it to answer in the form of that API."""
+    return bytes(head[:64]).partition(b" ")[2].decode("latin-1")
 
 
 def _sent_too_little(response: Any) -> bool:

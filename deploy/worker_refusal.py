@@ -13,7 +13,14 @@ from typing import NamedTuple
 from gunicorn.http import errors
 from gunicorn.util import http_date
 
-from app.contract import TRACE_HEADER, OpenAIError, error_body, is_openai
+from app.contract import SAFE_HEADERS, TRACE_HEADER, OpenAIError, error_body, is_openai
+
+# As the application's own answers have them; and a page in a browser may read why it was refused.
+_HEADERS = {
+    **SAFE_HEADERS,
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": f"{TRACE_HEADER}, Retry-After",
+}
 
 
 class Refusal(Exception):  # noqa: N818 - not every refusal is an error of somebody's
@@ -176,7 +183,7 @@ def render(answer: Answer, trace_id: str, *, path: str, head_only: bool) -> byte
         f"Content-Length: {len(body)}",
         f"{TRACE_HEADER}: {trace_id}",
         "Connection: close",
-        *(f"{name}: {value}" for name, value in answer.headers),
+        *(f"{name}: {value}" for name, value in (*_HEADERS.items(), *answer.headers)),
     ]
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if head_only else head + body

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.http.errors import (
+    ChunkMissingTerminator,
     InvalidChunkSize,
     InvalidHeader,
+    InvalidRequestLine,
     LimitRequestHeaders,
     NoMoreData,
     ParseException,
@@ -30,6 +32,9 @@ _RAW_SPACE = re.compile(
     rb"(?P<method>[^ ]+) (?P<path>/(?:system prompt )?get data/?)(?P<query>(?:\?[^ ]*)?) (?P<version>[^ ]+)",
     re.IGNORECASE,
 )
+
+# RFC 9110, section 7.2: uri-host [":" port], of RFC 3986, section 3.2.2. It may be empty.
+_HOST = re.compile(r"(?:\[[0-9A-Za-z:._~!$&'()*+,;=-]+\]|[0-9A-Za-z._~!$&'()*+;=%-]*)(?::[0-9]*)?")
 
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 _CHUNK_SIZE_LINE_LIMIT = 8190
@@ -60,7 +65,7 @@ class BufferUnreader(Unreader):  # type: ignore[misc]
 
 
 class GatewayRequest(Request):  # type: ignore[misc]
-    """gunicorn's request, with the contract's raw-space paths let in and three gaps closed."""
+    """gunicorn's request, with the contract's raw-space paths let in and a few gaps closed."""
 
     def parse(self, unreader: Unreader) -> bytes:
         """Always the parser in Python: the one in C would not call `parse_request_line`."""
@@ -75,14 +80,17 @@ class GatewayRequest(Request):  # type: ignore[misc]
             target = found["path"].replace(b" ", b"%20") + found["query"]
             line_bytes = b" ".join([found["method"], target, found["version"]])
         super().parse_request_line(line_bytes)
+        if "#" in self.uri:  # RFC 9112, section 3.2: a target has no fragment
+            raise InvalidRequestLine("")
 
     def set_body_reader(self) -> None:
-        """Refuse what gunicorn takes: a missing Host, and transfer codings that nobody would decode.
+        """Refuse what gunicorn takes: a missing or broken Host, and transfer codings that nobody would decode.
 
         The head is read by now, so every refusal from here on carries the request, and with it the trace id.
         """
         try:
-            if self.version >= (1, 1) and self.header("HOST") is None:
+            host = self.header("HOST")
+            if self.version >= (1, 1) if host is None else _HOST.fullmatch(host) is None:
                 raise InvalidHeader("HOST")  # RFC 9112, section 3.2
             super().set_body_reader()
             codings = (self.header("TRANSFER-ENCODING") or "chunked").lower().split(",")
@@ -168,6 +176,9 @@ class Chunked:
     def end(self, buffer: bytearray) -> int | None:
         """See Framing."""
         while not self._in_trailers:
+            behind_data = bytes(buffer[max(0, self._next - 2) : self._next])
+            if not b"\r\n".startswith(behind_data):  # told at once, not once the read deadline has passed
+                raise ChunkMissingTerminator(b"")
             line_end = buffer.find(b"\r\n", self._next)
             if line_end < 0:
                 if len(buffer) - self._next > _CHUNK_SIZE_LINE_LIMIT:

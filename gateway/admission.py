@@ -1,7 +1,8 @@
 """What a call may use: its product's limits, from its accepted key until its use is settled.
 
-`Admission.open` holds the limits that need no body, `admit` those that need the prompt's ids, `settle` writes what it
-came to. What is used and reserved is in the ledger; what may be reserved is decided in `gateway.allowances`.
+`Admission.open` holds the limits that need no body, `admit` those that need the prompt's ids, `extend` reserves more
+while it runs, `settle` writes what it came to. What is used and reserved is in the ledger; what may be reserved is
+decided in `gateway.allowances`.
 """
 
 from __future__ import annotations
@@ -9,26 +10,30 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.allowances import decide, replenished, token_allowances
+from gateway.allowances import Extension, Grant, decide, extend, replenished, token_allowances
+from gateway.engine import Cancelled
 from gateway.errors import PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
+from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from gateway.allowances import Allowance, Grant
-    from gateway.engine import Model
+    from gateway.allowances import Allowance
+    from gateway.engine import Model, Standing
     from gateway.ledger import Account, Ledger
     from gateway.products import Limits, Quota
     from gateway.rates import CallRates
     from gateway.subscriptions import Caller
+    from gateway.waiting import Place
 
-PATIENCE_SECONDS = 10.0
-"""How long a call waits for tokens that others have reserved and may give back."""
+PATIENCE_SECONDS = 600.0
+"""How long a call waits for tokens that others have reserved and may give back, unless it is said otherwise."""
 
 LAST_WRITES_SECONDS = 3.0
 """How long a process that ends waits for the calls that others of its threads are settling."""
@@ -51,8 +56,8 @@ class Admissions:
     Args:
         ledger: where they are written.
         rates: the call rates.
-        patience: seconds that a call waits for tokens that others have reserved.
-        waiting_room: how many calls may wait at a time.
+        patience: seconds that a call waits for tokens that others have reserved: as long as a request may take.
+        waiting_room: how many calls may wait for them at a time before they are in the engine.
         monotonic: seconds.
     """
 
@@ -69,7 +74,8 @@ class Admissions:
         self.rates = rates
         self.patience = patience
         self.monotonic = monotonic
-        self.waiting_room = threading.BoundedSemaphore(waiting_room)
+        self.waiting_room = WaitingRoom(waiting_room)
+        self.stopping = False
         self._settled = threading.Condition()
         self._running: dict[str, Admission] = {}
 
@@ -90,21 +96,18 @@ class Admissions:
 
     def note(self) -> None:
         """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""
-        produced = {key: one.usage.completion_tokens for key, one in list(self._running.items())}
+        produced = {key: one.produced for key, one in list(self._running.items())}
         if produced:
             self.ledger.note(produced)
 
     def settle_all(self, status: int) -> None:
-        """The process ends: settle what is left."""
+        """The process ends: settle what is left, and send away who waits."""
+        self.stopping = True
+        self.waiting_room.tell()
         for one in list(self._running.values()):
             one.settle(status)
         with self._settled:  # those that end at this moment are written by their own threads
             self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
-
-    def wait_for_settlement(self, seconds: float) -> None:
-        """Until a call of this process is settled, or for so long."""
-        with self._settled:
-            self._settled.wait(seconds)
 
     def add(self, admission: Admission) -> None:
         """It has a row that is open."""
@@ -115,6 +118,11 @@ class Admissions:
         self._running.pop(admission.call.id, None)
         with self._settled:
             self._settled.notify_all()
+        self.waiting_room.tell()
+        sid = admission.call.subscription_id
+        for one in list(self._running.values()):
+            if one.wake is not None and one.call.subscription_id == sid:
+                one.wake()
 
 
 class Admission:
@@ -124,7 +132,12 @@ class Admission:
         usage: what it has cost so far; kept up by the answer.
         requests: what the limit on calls leaves, for the answer's headers; None without one.
         tokens: the same for tokens.
-        waited: seconds that it waited for tokens that others had reserved.
+        waited: seconds that it waited for tokens that others had reserved, before the engine got it and while it ran.
+        most: ids that each of its sequences may produce in the end, from `admit` on.
+        leased: how many of them are reserved for now; `extend` makes them more.
+        noted: ids that it is known to have produced, all sequences together: more than in `usage` if nobody reads.
+        wake: called when another call of this process has been settled, as long as it is set.
+        watch: from what to call when the caller hangs up to a context in which that is watched.
     """
 
     def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
@@ -135,6 +148,12 @@ class Admission:
         self.requests: Window | None = None
         self.tokens: Window | None = None
         self.waited = 0.0
+        self.most = 0
+        self.leased = 0
+        self.noted = 0
+        self.wake: Callable[[], None] | None = None
+        self.watch: Callable[[Callable[[], None]], AbstractContextManager[None]] = _unwatched
+        self._sequences: Sequence[int] = ()
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
@@ -177,26 +196,56 @@ class Admission:
             sequences: for each text that is asked for, the most ids that it may produce.
 
         Returns:
-            The most ids that each of them may produce.
+            The most ids that each of them may produce for now: `leased`. `extend` is for the rest, up to `most`.
 
         Raises:
             RateLimitedError: the tokens of the last minute, or all that is left is reserved by calls that run.
             PermissionDeniedError: the token quota is used up, or does not pay for the prompt.
             InvalidRequestError: the prompt is longer than the product ever allows.
-            UnavailableError: the ledger cannot be reached.
+            UnavailableError: the ledger cannot be reached, or the process ends while it waits.
+            Cancelled: the caller hung up while it waited.
         """
         if self.limits.max_tokens is not None:
             sequences = [min(one, self.limits.max_tokens) for one in sequences]
         wanted = _Wanted(model.name, prompt_tokens, sequences)
-        grant = self._reserve(wanted, cut=False) or self._wait(wanted)
-        if not grant.most:
+        # Whoever waits has come before; but what is in vain should be told at once.
+        grant = self._reserve(wanted, take=not self._all.waiting_room.waits(self.call.subscription_id))
+        if not grant.ids:
+            grant = self._wait(wanted)
+        if not grant.ids:
             raise RateLimitedError(
                 "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
                 retry_after=1,
                 limit="tokens_reserved",
             )
         self.usage.prompt_tokens = prompt_tokens
-        return grant.most
+        self._sequences = sequences
+        self.most, self.leased = max(sequences), grant.ids
+        return grant.ids
+
+    def extend(self, standings: Sequence[Standing]) -> Extension:
+        """Reserve another block for each sequence that has not ended, or what there is.
+
+        Args:
+            standings: how far each of the sequences is.
+
+        Raises:
+            UnavailableError: the ledger cannot be reached.
+        """
+        self.noted = sum(one.produced for one in standings)
+        with self._account() as account:
+            allowances = token_allowances(account, self.limits)
+            found = extend(self.usage.prompt_tokens, self._sequences, standings, self.leased, allowances)
+            if not account.extend(reserved=found.reserved, produced=self.noted):
+                # It was taken for dead, and others have been told that its tokens are free.
+                return Extension(self.leased, found.reserved, last=True)
+        self.leased = found.ids
+        return found
+
+    @property
+    def produced(self) -> int:
+        """Ids that it is known to have produced."""
+        return max(self.noted, self.usage.completion_tokens)
 
     def left(self) -> dict[str, Window]:
         """What each limit that the ledger holds leaves now, by its name in `Limits`. Raises UnavailableError."""
@@ -251,39 +300,44 @@ class Admission:
                 f"Out of call volume quota. {replenished(left)}", retry_after=left, limit="call_quota"
             )
 
-    def _reserve(self, wanted: _Wanted, *, cut: bool) -> Grant | None:
-        """One attempt; None where it should wait, and is not to be cut."""
+    def _reserve(self, wanted: _Wanted, *, take: bool = True) -> Grant:
+        """One attempt; without `take` to find out whether it is in vain."""
         with self._account() as account:
-            allowances = token_allowances(account, self.limits)
-            grant = self._decide(wanted, allowances)
-            if grant.waits and not cut:
-                return None
-            if grant.most:
+            grant = self._decide(wanted, token_allowances(account, self.limits))
+            if not take:
+                return Grant(0, 0)
+            if grant.ids:
                 write = account.reserve if self._begun else account.begin
                 write(model=wanted.model, prompt_tokens=wanted.prompt_tokens, reserved=grant.reserved)
-        if grant.most:
+        if grant.ids:
             self.model = wanted.model
             self._note_begun()
         return grant
 
     def _wait(self, wanted: _Wanted) -> Grant:
-        """Until others have given back what they did not use; then take what is there."""
-        if self._all.waiting_room.acquire(blocking=False):
-            began = self._all.monotonic()
-            try:
-                give_up = began + self._all.patience
-                for pause in itertools.chain(_FIRST_PAUSES, itertools.repeat(_PAUSE)):
-                    if self._all.monotonic() >= give_up:
-                        break
-                    self._all.wait_for_settlement(pause)
-                    if (grant := self._reserve(wanted, cut=False)) is not None:
-                        return grant
-            finally:
-                self.waited = self._all.monotonic() - began
-                self._all.waiting_room.release()
-        grant = self._reserve(wanted, cut=True)
-        assert grant is not None  # noqa: S101 - only one that is not cut can be None
-        return grant
+        """Until others have given back what they did not use; a grant of nothing where that took too long."""
+        began = self._all.monotonic()
+        with self._all.waiting_room.place(self.call.subscription_id) as place:
+            if place is None:  # too many wait already
+                return self._reserve(wanted)
+            with self.watch(place.leave):
+                try:
+                    for pause in itertools.chain(_FIRST_PAUSES, itertools.repeat(_PAUSE)):
+                        if place.first and (grant := self._reserve(wanted)).ids:
+                            return grant
+                        if self._all.monotonic() - began >= self._all.patience:
+                            break
+                        place.wait(pause)
+                        self._check_waiting(place)
+                finally:
+                    self.waited = self._all.monotonic() - began
+        return Grant(0, 0)
+
+    def _check_waiting(self, place: Place) -> None:
+        if self._all.stopping:
+            raise UnavailableError("The gateway is being stopped. Try again.", retry_after=5)
+        if place.leaving:
+            raise Cancelled(0)
 
     def _decide(self, wanted: _Wanted, allowances: Sequence[Allowance]) -> Grant:
         reserved = 0
@@ -309,6 +363,10 @@ class _Wanted:
     model: str
     prompt_tokens: int
     sequences: Sequence[int]
+
+
+def _unwatched(_: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _check_concurrency(account: Account, most: int) -> None:

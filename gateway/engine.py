@@ -177,6 +177,35 @@ class OpenAIRequest:
         return replace(self, body={**self.body, "model": name})
 
 
+LEASE_LOW = 64
+"""How many ids are left of a lease when the engine asks for more: what it produces while that is seen to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a request may produce for now. There it waits until it has more (`EngineGeneration.extend`).
+
+    Attributes:
+        ids: most ids for each sequence, in all.
+        low: called from any thread, and not for long, when a sequence has `LEASE_LOW` of them left or fewer; once.
+    """
+
+    ids: int
+    low: Callable[[], None]
+
+
+class Standing(NamedTuple):
+    """How far a sequence is.
+
+    Attributes:
+        produced: ids so far; where it has ended, all of them.
+        ended: whether it has.
+    """
+
+    produced: int
+    ended: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On what terms the engine takes a request.
@@ -185,11 +214,13 @@ class Terms:
         call: 32 hex digits that name it, also to other processes once this one has died.
         priority: a smaller number goes first; among equals, the earlier.
         cache_salt: only requests with the same one share a prefix cache.
+        lease: how much of `max_tokens` it may produce for now; None for all of it.
     """
 
     call: str
     priority: int = 0
     cache_salt: str | None = None
+    lease: Lease | None = None
 
 
 class Work(NamedTuple):
@@ -234,6 +265,27 @@ class Generation(Protocol):
         ...
 
 
+class EngineGeneration(Generation, Protocol):
+    """An answer in the making as an engine gives it, with what a lease needs. All of it from any thread."""
+
+    def wake(self) -> None:
+        """Have `next` raise TimeoutError at once: the one that waits now, or else the next one."""
+        ...
+
+    def standings(self) -> Sequence[Standing]:
+        """How far each sequence is, in the order of `Prepared.limits`; what is on its way may be missing."""
+        ...
+
+    def extend(self, lease: Lease, *, last: bool = False) -> None:
+        """Let each sequence produce as many ids as a larger lease says; the smaller one's `low` is not called any more.
+
+        Args:
+            lease: what it may produce now.
+            last: it will not get more: what reaches the end of it ends there, as `length`.
+        """
+        ...
+
+
 class Prepared(Protocol):
     """A request that the engine has understood, and has not begun.
 
@@ -245,7 +297,7 @@ class Prepared(Protocol):
     prompt_tokens: int
     limits: tuple[int, ...]
 
-    def start(self, terms: Terms, max_tokens: int) -> Generation:
+    def start(self, terms: Terms, max_tokens: int) -> EngineGeneration:
         """Begin, with at most `max_tokens` ids for each sequence."""
         ...
 
@@ -290,7 +342,7 @@ class Engine(Protocol):
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
-    ) -> Generation:
+    ) -> EngineGeneration:
         """Begin to answer.
 
         Args:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Row
 
     from gateway.products import Quota
     from gateway.store import Store
+    from gateway.store.direct import Direct
 
 MINUTE = timedelta(seconds=60)
 LOST = "lost"
@@ -100,7 +101,7 @@ class End:
 class Account:
     """One subscription's ledger inside a transaction that nobody else changes it in."""
 
-    def __init__(self, connection: Connection, call: Call, now: datetime) -> None:
+    def __init__(self, connection: Direct, call: Call, now: datetime) -> None:
         self.now = now
         self._connection = connection
         self._call = call
@@ -116,6 +117,11 @@ class Account:
         """What other calls hold; `reserved_in_window` is of those that began within a window."""
         within = within or window(Period.LIFETIME, self.now)
         return call_rows.running(self._connection, self._call.subscription_id, within, but=self._call.id)
+
+    def spent(self, within: Window | None = None) -> call_rows.Spent:
+        """Of what other calls hold, what they have spent for certain, and will not give back."""
+        within = within or window(Period.LIFETIME, self.now)
+        return call_rows.spent(self._connection, self._call.subscription_id, within, but=self._call.id)
 
     def tokens_in_last_minute(self) -> int:
         """Of the calls that ended in it."""
@@ -143,6 +149,10 @@ class Account:
         """The same for a row that is there already."""
         call_rows.reserve(self._connection, self._call.id, model=model, prompt_tokens=prompt_tokens, reserved=reserved)
 
+    def extend(self, *, reserved: int, produced: int) -> bool:
+        """Write what it may cost now and has produced so far; False where others took it for dead and have ended it."""
+        return call_rows.extend(self._connection, self._call.id, reserved=reserved, produced=produced)
+
 
 class Ledger:
     """The ledger in a store, as one process writes it.
@@ -161,7 +171,7 @@ class Ledger:
     @contextmanager
     def account(self, call: Call) -> Iterator[Account]:
         """A transaction on the call's subscription. Raises UnavailableError."""
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             yield Account(connection, call, self.clock())
 
     def end(self, call: Call, end: End, *, begun: bool, later: bool = False) -> None:
@@ -226,7 +236,7 @@ class Ledger:
             else:
                 return
         values = _end_values(end, self.clock())
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             # Whoever decides under this lock sees the call as running or as ended, never as neither.
             call_rows.lock(connection, call.subscription_id)
             if call_rows.end(connection, call.id, values):
@@ -236,7 +246,7 @@ class Ledger:
 
     def _write_whole(self, call: Call, end: End) -> None:
         values = _end_values(end, self.clock())
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             call_rows.lock(connection, call.subscription_id)
             call_rows.add(connection, {**_row(call), **values})
             _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens), usage=end.usage)
@@ -266,7 +276,7 @@ class Ledger:
             return True
 
 
-def _correct(connection: Connection, call: Call, end: End, values: Mapping[str, object]) -> None:
+def _correct(connection: Direct, call: Call, end: End, values: Mapping[str, object]) -> None:
     """The process was taken for dead, and the call ended with what was known of it: put that right."""
     row = call_rows.find(connection, call.id)
     if row is None or row.finish_reason != LOST:
@@ -278,7 +288,7 @@ def _correct(connection: Connection, call: Call, end: End, values: Mapping[str, 
     call_rows.use(connection, call.subscription_id, "tokens", call.started_at, tokens)
 
 
-def _use(connection: Connection, call: Call, *, calls: int, usage: Usage) -> None:
+def _use(connection: Direct, call: Call, *, calls: int, usage: Usage) -> None:
     call_rows.use(connection, call.subscription_id, "calls", call.started_at, calls)
     call_rows.use(connection, call.subscription_id, "tokens", call.started_at, usage.total_tokens)
 

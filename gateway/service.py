@@ -18,6 +18,7 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.keeper import Keeper
+from gateway.leases import LeasedGeneration
 from gateway.observer import Observer
 
 if TYPE_CHECKING:
@@ -144,11 +145,17 @@ class Gateway:
         self._backlog.check(self._priority(admission))
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
-        most = admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
-        sampling = replace(sampling, max_tokens=most)
-        with _costs_nothing_unless_taken(admission):
-            generation = self._engine.generate(prompt_ids, sampling, self._terms(admission), stream=request.stream)
-        return Answer(generation, model, admission.usage, Stopwatch(started, self._request_timeout, self._clock))
+        admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
+        sampling = replace(sampling, max_tokens=admission.most)
+        with _leased(admission) as lease:
+            terms = self._terms(admission, lease)
+            generation = self._engine.generate(prompt_ids, sampling, terms, stream=request.stream)
+        return Answer(
+            lease.of(generation) if lease else generation,
+            model,
+            admission.usage,
+            Stopwatch(started, self._request_timeout, self._clock),
+        )
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
         """Admit a request of OpenAI's API and begin to answer it, in `Chunk`s.
@@ -166,13 +173,13 @@ class Gateway:
         except TimeoutError:
             raise _too_late(stopwatch) from None
         try:
-            most = admission.admit(model, prepared.prompt_tokens, prepared.limits)
+            admission.admit(model, prepared.prompt_tokens, prepared.limits)
         except BaseException:
             prepared.cancel()
             raise
-        with _costs_nothing_unless_taken(admission):
-            generation = prepared.start(self._terms(admission), most)
-        return Answer(generation, model, admission.usage, stopwatch)
+        with _leased(admission) as lease:
+            generation = prepared.start(self._terms(admission, lease), admission.most)
+        return Answer(lease.of(generation) if lease else generation, model, admission.usage, stopwatch)
 
     def left(self, caller: Caller) -> Mapping[str, Window]:
         """What a caller's limits leave it now, by their names in `Limits`; the call rate is told by answers only.
@@ -234,11 +241,11 @@ class Gateway:
             )
         return model.name
 
-    def _terms(self, admission: Admission) -> Terms:
+    def _terms(self, admission: Admission, lease: LeasedGeneration | None) -> Terms:
         call = admission.call
         of_product, of_subscription = f"product {call.product_id}", f"subscription {call.subscription_id}"
         sharers = of_product if admission.limits.shared_cache else of_subscription
-        return Terms(call.id, self._priority(admission), self._cache_salt(sharers))
+        return Terms(call.id, self._priority(admission), self._cache_salt(sharers), lease.lease() if lease else None)
 
     def _priority(self, admission: Admission) -> int:
         """A place in the engine's queue: by the product's priority, then in turn with other subscriptions.
@@ -344,10 +351,13 @@ class Answer:
 
 
 @contextmanager
-def _costs_nothing_unless_taken(admission: Admission) -> Iterator[None]:
-    """Around what gives a prompt to the engine, which may be full, or gone since it was asked last."""
+def _leased(admission: Admission) -> Iterator[LeasedGeneration | None]:
+    """Around what gives a prompt to the engine: where that is full, or gone since it was asked last, it costs nothing.
+
+    Gives what extends the call's lease, where it does not have all that it may produce.
+    """
     try:
-        yield
+        yield LeasedGeneration(admission) if admission.leased < admission.most else None
     except BaseException:
         admission.usage.prompt_tokens = 0
         raise

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 _TALKATIVE = ("alembic", "vllm", "transformers", "httpx")
 
 # These tell of what callers sent and of what the model wrote, and may quote it. The caller is told by the gateway.
-_INDISCREET = ("vllm.entrypoints", "vllm.parser", "vllm.reasoning", "vllm.renderers", "vllm.tool_parsers")
+_INDISCREET = (
+    "vllm.entrypoints",
+    "vllm.parser",
+    "vllm.reasoning",
+    "vllm.renderers",
+    "vllm.tool_parsers",
+    "vllm.v1.structured_output",
+)
 
 _NAMED_KEY = re.compile(
     r"(?i)((?:subscription-key|api-key|authorization)['\"]?\s*[=:,]\s*['\"]?(?:bearer\s+)?)[^\s'\"&,;]+",

@@ -101,6 +101,7 @@ def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:
     admissions = Admissions(
         Ledger(key_store.store),
         build_call_rates(settings, key_store.store),
+        patience=settings.request_timeout,
         waiting_room=max(1, settings.threads // 4),
     )
     engine = VllmEngine(folder, settings.model_names)

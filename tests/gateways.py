@@ -22,7 +22,7 @@ from gateway.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.engine import Engine
+    from gateway.engine import Engine, Lease
     from gateway.store import Store
     from gateway.subscriptions import Subscriptions
 
@@ -54,6 +54,6 @@ def make_services(gateway: Gateway, subscriptions: Subscriptions, store: Store) 
     return Services(gateway, subscriptions, Products(store), Usage(store), metrics, Exposition(metrics, gateway.engine))
 
 
-def some_terms() -> Terms:
+def some_terms(lease: Lease | None = None) -> Terms:
     """Terms of a call that is in no ledger."""
-    return Terms(secrets.token_hex(16))
+    return Terms(secrets.token_hex(16), lease=lease)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, request
 
 from app.auth import bearer
 from app.management import products, subscriptions, usage
 from gateway.errors import AdminTokenError
-
-if TYPE_CHECKING:
-    from flask import Response
 
 
 def make_blueprint(admin_token: str) -> Blueprint:
@@ -34,13 +30,7 @@ def make_blueprint(admin_token: str) -> Blueprint:
             raise AdminTokenError
 
     blueprint.before_request(check_token)
-    blueprint.after_request(_keep_out_of_caches)
     blueprint.register_blueprint(subscriptions.blueprint)
     blueprint.register_blueprint(products.blueprint)
     blueprint.register_blueprint(usage.blueprint)
     return blueprint
-
-
-def _keep_out_of_caches(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response

@@ -71,15 +71,18 @@ def scope(product: str | None) -> str:
     return _ALL_PRODUCTS_SCOPE if product is None else _PRODUCT_SCOPE + product
 
 
+_FOLLOWS = {"readOnly": True, "description": "follows from the path"}
+
+
 class EnvelopeSchema(Schema):
     """What every resource has around its `properties`; in a request it may be left out."""
 
     class Meta:
         unknown = RAISE
 
-    id = Text()
-    type = Text()
-    name = Text()
+    id = Text(metadata=_FOLLOWS)
+    type = Text(metadata=_FOLLOWS)
+    name = Text(metadata=_FOLLOWS)
 
 
 class SubscriptionChanges(Schema):

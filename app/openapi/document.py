@@ -39,6 +39,8 @@ Text from a model, by subscription: plain HTTP with a key as behind Azure API Ma
 - Every answer has the header `{TRACE_HEADER}`. Whatever fails answers with `code`, `message` and `traceId`; below `/v1`
   and `/openai` OpenAI's `error` stands beside them.
 - A path that is not here is 404, a method that an operation does not have is 405 with `Allow`: both with that body.
+- No cache may keep an answer (`Cache-Control: no-store`), this document apart, and none is a page
+  (`X-Content-Type-Options: nosniff`, `Content-Security-Policy`, `Referrer-Policy`).
 - `HEAD` works wherever `GET` does. `OPTIONS` answers a browser's preflight (CORS) for any origin.
 - Bodies are one JSON object in UTF-8. Duplicate keys, `NaN`, a byte-order mark and lone surrogates are refused.
 - An answer may get further fields; a field of a request that is not known is refused.

@@ -51,16 +51,25 @@ MUST_MATCH = (
 def usage_parameters(filters: Sequence[str], default_by: str) -> tuple[dict[str, Any], ...]:
     """What calls to sum, and by what."""
     return (
-        _query("since", "From when on: a date, or a moment with a time zone, as RFC 3339 has them.", "2026-11-01"),
-        _query("until", "Until before this moment; a date is the last day.", "2026-11-30"),
         {
-            **_query("by", f"What to sum by, comma-separated: of {', '.join(DIMENSIONS)}.", default_by),
-            "schema": {"type": "string", "default": default_by},
+            **_query(
+                "since", "From when on: a date, or a moment with a time zone, as RFC 3339 has them.", "2026-11-01"
+            ),
+            "schema": _MOMENT,
+        },
+        {**_query("until", "Until before this moment; a date is the last day.", "2026-11-30"), "schema": _MOMENT},
+        {
+            **_query(
+                "by", f"What to sum by, comma-separated: of {', '.join(DIMENSIONS)}; empty for one sum.", default_by
+            ),
+            "schema": {"type": "string", "default": default_by, "pattern": f"^({_DIMENSION}(,{_DIMENSION})*)?$"},
         },
         *(_query(name, f"Only calls of this {name}.", _EXAMPLES[name]) for name in filters),
     )
 
 
+_DIMENSION = f"({'|'.join(DIMENSIONS)})"
+_MOMENT = {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}
 _EXAMPLES = {"subscription": "acme", "product": "starter", "model": "get-data-demo", "operation": "Get Data"}
 
 

@@ -10,15 +10,28 @@ import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gateway.engine import Cancelled, Chunk, Delta, EngineStatus, Event, Finish, Model, Sampling, Work, nobody_to_tell
+from gateway.engine import (
+    LEASE_LOW,
+    Cancelled,
+    Chunk,
+    Delta,
+    EngineStatus,
+    Event,
+    Finish,
+    Model,
+    Sampling,
+    Standing,
+    Work,
+    nobody_to_tell,
+)
 from gateway.errors import InvalidRequestError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.engine import Generation, Message, OpenAIRequest, Prepared, Terms
+    from gateway.engine import EngineGeneration, Lease, Message, OpenAIRequest, Prepared, Terms
 
 
 _REMEMBERED = 1000  # requests: it may serve any number of them
@@ -74,7 +87,7 @@ class ScriptedEngine:
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
-    ) -> Generation:
+    ) -> EngineGeneration:
         del stream  # each character is an event, whoever reads
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
@@ -82,7 +95,7 @@ class ScriptedEngine:
         for remembered in (self.requests, self.terms):
             del remembered[:-_REMEMBERED]
         return _Generation(
-            self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length
+            self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length, terms.lease
         )
 
     def prepare(self, request: OpenAIRequest, timeout: float) -> Prepared:
@@ -114,19 +127,17 @@ class _Completion:
     """A request of OpenAI's: the script's text in the least of OpenAI's form."""
 
     def __init__(self, engine: ScriptedEngine, request: OpenAIRequest) -> None:
-        prompt = request.body.get("prompt") or "".join(turn["content"] for turn in request.body.get("messages", []))
-        if not prompt:
-            raise InvalidRequestError("Field `messages` is required.", param="messages")
+        prompt = _prompt_of(request.body)
         self.prompt_tokens = len(prompt)
-        self.limits: tuple[int, ...] = (request.body.get("max_tokens") or 100,)
+        self.limits: tuple[int, ...] = (_max_tokens_of(request.body),)
         self._engine = engine
         self._request = request
         self._prompt = [ord(character) for character in prompt]
         self._text = ""
-        self._generation: Generation | None = None
+        self._generation: EngineGeneration | None = None
         self._end: Event | None = None
 
-    def start(self, terms: Terms, max_tokens: int) -> Generation:
+    def start(self, terms: Terms, max_tokens: int) -> EngineGeneration:
         most = min(self.limits[0], max_tokens)
         self._generation = self._engine.generate(self._prompt, Sampling(max_tokens=most), terms)
         return self
@@ -134,6 +145,15 @@ class _Completion:
     def cancel(self) -> None:
         if self._generation is not None:
             self._generation.cancel()
+
+    def wake(self) -> None:
+        self._started().wake()
+
+    def standings(self) -> Sequence[Standing]:
+        return self._started().standings()
+
+    def extend(self, lease: Lease, *, last: bool = False) -> None:
+        self._started().extend(lease, last=last)
 
     def next(self, timeout: float | None) -> Event:
         if self._end is not None:
@@ -147,7 +167,7 @@ class _Completion:
             return event
         return Chunk(self._json({"message": {"role": "assistant", "content": self._text}}), len(self._text))
 
-    def _started(self) -> Generation:
+    def _started(self) -> EngineGeneration:
         if self._generation is None:
             raise TypeError("not started")
         return self._generation
@@ -156,13 +176,40 @@ class _Completion:
         return json.dumps({"id": self._request.request_id, "choices": [{"index": 0, **choice}]})
 
 
+def _prompt_of(body: Mapping[str, Any]) -> str:
+    """The text of a request in OpenAI's form: texts only, where vLLM takes more."""
+    texts = [body["prompt"]] if "prompt" in body else []
+    turns = body.get("messages", [])
+    if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
+        texts += [turn.get("content") for turn in turns]
+    if not texts or not all(isinstance(text, str) and text for text in texts):
+        field = "prompt" if "prompt" in body else "messages"
+        raise InvalidRequestError(f"Field `{field}` should have text.", param=field)
+    return "".join(texts)
+
+
+def _max_tokens_of(body: Mapping[str, Any]) -> int:
+    most = body.get("max_tokens")
+    if most is None:
+        return 100
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise InvalidRequestError("Field `max_tokens` should be a whole number from 1.", param="max_tokens")
+    return most
+
+
 class _Generation:
-    def __init__(self, engine: ScriptedEngine, script: Script, max_tokens: int) -> None:
+    def __init__(self, engine: ScriptedEngine, script: Script, max_tokens: int, lease: Lease | None) -> None:
         self._engine = engine
         self._script = script
         self._text = script.text[:max_tokens]
-        self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
-        self._cancelled = threading.Event()
+        self._lease = lease
+        self._last = False  # what the lease says is all that it will get
+        self._low = False  # the lease has been told so
+        self._produced = 0
+        self._ended = False
+        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+        self._cancelled = False
+        self._changed = threading.Condition()
         engine.count(+1)
         threading.Thread(target=self._run, name="scripted-engine", daemon=True).start()
 
@@ -171,30 +218,62 @@ class _Generation:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError from None
+        if event is None:
+            raise TimeoutError
         if isinstance(event, Exception):
             raise event
         return event
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify()
+
+    def wake(self) -> None:
+        self._events.put(None)
+
+    def standings(self) -> Sequence[Standing]:
+        return [Standing(self._produced, self._ended)]
+
+    def extend(self, lease: Lease, *, last: bool = False) -> None:
+        with self._changed:
+            self._lease, self._last, self._low = lease, last, False
+            self._changed.notify()
 
     def _run(self) -> None:
-        produced = 0
-        last = self._play(produced)
+        last = self._play()
+        self._ended = True
         self._engine.count(-1)
         self._events.put(last)
 
-    def _play(self, produced: int) -> Finish | Exception:
+    def _play(self) -> Finish | Exception:
         for character in (*self._text, None):
-            if produced == self._script.fail_after and self._script.error is not None:
+            if self._produced == self._script.fail_after and self._script.error is not None:
                 return self._script.error
-            while produced == self._script.hold_after and not self._engine.release.is_set():
-                if self._cancelled.wait(0.002):
-                    break
-            if self._cancelled.is_set():
-                return Cancelled(produced)
-            if character is None:
+            self._hold(more=character is not None)
+            if self._cancelled:
+                return Cancelled(self._produced)
+            if character is None or self._at_end_of_lease():
                 break
-            produced += 1
+            self._produced += 1
             self._events.put(Delta(character, [ord(character)]))
-        return Finish("stop" if len(self._text) == len(self._script.text) else "length", produced)
+        return Finish("stop" if self._produced == len(self._script.text) else "length", self._produced)
+
+    def _hold(self, *, more: bool) -> None:
+        """Until the next character, or the end where there is none, may come; or nobody wants it."""
+        with self._changed:
+            while not self._cancelled:
+                held = self._produced == self._script.hold_after and not self._engine.release.is_set()
+                self._look_at_lease()
+                if not held and (self._last or not more or not self._at_end_of_lease()):
+                    return
+                self._changed.wait(0.002 if held else None)  # `release` is an event that others may set
+
+    def _look_at_lease(self) -> None:
+        lease = self._lease
+        if lease is not None and not (self._low or self._last) and lease.ids - self._produced <= LEASE_LOW:
+            self._low = True
+            lease.low()
+
+    def _at_end_of_lease(self) -> bool:
+        return self._lease is not None and self._produced >= self._lease.ids

@@ -7,12 +7,14 @@ import time
 
 import structlog
 from limits.storage import RedisStorage
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gateway.rates.windows import SKEW, MemoryWindows, Taken
+from gateway.rates.memory import MemoryWindows
+from gateway.rates.windows import SKEW, LimitsWindows, Taken
 
 PATIENCE = 0.08
 """Seconds to wait for Redis to connect or to answer. A call asks it twice, and is not to lose more than 0.2 s."""
@@ -27,8 +29,8 @@ _ROUNDING = 0.0002
 log = structlog.get_logger("gateway.rates")
 
 
-class RedisWindows:
-    """Windows in a Redis, by the moving window of `limits`.
+class RedisWindows(LimitsWindows):
+    """Windows in a Redis, which tell the time by the system's clock.
 
     Args:
         url: from `Settings.redis_url`.
@@ -51,18 +53,17 @@ class RedisWindows:
         except (RedisError, TypeError, ValueError, OSError) as error:
             raise ValueError(f"the URL does not do ({type(error).__name__})") from None
         self._storage = RedisStorage("redis://", connection_pool=self._pool, key_prefix=_PREFIX)
+        super().__init__(self._storage, time.time)
 
     def take(self, key: str, calls: int, seconds: int) -> Taken:
         """As `Windows.take`. Raises RedisError."""
-        granted = self._storage.acquire_entry(key, calls, seconds)
-        oldest, used, now = self._look(key, calls, seconds)
-        clock_went_back = oldest > now + SKEW
-        if clock_went_back:
+        taken = self._count(key, calls, seconds)
+        if not taken.granted and taken.used < calls:
+            taken = taken._replace(wait=self._in_the_way(key, calls) + seconds + _ROUNDING - time.time())
+        if taken.wait > seconds + SKEW:  # the clock was set back since
             self._storage.clear(key)
-        if clock_went_back or (not granted and used < calls):  # or a call has left since it was refused
-            granted = self._storage.acquire_entry(key, calls, seconds)
-            oldest, used, now = self._look(key, calls, seconds)
-        return Taken(granted, used, oldest + seconds - now + _ROUNDING)
+            taken = self._count(key, calls, seconds)
+        return taken
 
     def check(self) -> None:
         """Raises RedisError unless Redis counts calls: one that answers may still be full or read-only."""
@@ -72,9 +73,18 @@ class RedisWindows:
         """Gives the connections back. Using it again opens new ones."""
         self._pool.disconnect()
 
-    def _look(self, key: str, calls: int, seconds: int) -> tuple[float, int, float]:
-        oldest, used = self._storage.get_moving_window(key, calls, seconds)
-        return oldest, used, time.time()
+    def _count(self, key: str, calls: int, seconds: int) -> Taken:
+        taken = super().take(key, calls, seconds)
+        return taken._replace(wait=taken.wait + _ROUNDING)
+
+    def _in_the_way(self, key: str, calls: int) -> float:
+        """When the call was noted that has to leave before another one is granted; 0 where it has left.
+
+        A clock that was moved leaves the times without order. Then `limits`, which looks for a window's beginning by
+        halves, may not see this call in it, and yet refuses for it.
+        """
+        found = Redis(connection_pool=self._pool).lindex(self._storage.prefixed_key(key), calls - 1)
+        return float(found) if isinstance(found, (bytes, str)) else 0.0
 
 
 class SharedWindows:

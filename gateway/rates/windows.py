@@ -1,16 +1,16 @@
-"""What every place that counts calls promises, and the simplest such place: this process."""
+"""What every place that counts calls promises, and the strategy of `limits` that keeps it over one of its storages."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gateway.products import LONGEST_RENEWAL
+from limits import RateLimitItemPerSecond
+from limits.strategies import MovingWindowRateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from limits.storage import Storage
 
 SWEEP_SECONDS = 600.0
 """How often the calls of subscriptions that do not call any more are thrown away."""
@@ -18,6 +18,9 @@ SWEEP_SECONDS = 600.0
 SKEW = 1.0
 """Seconds that the clocks of two hosts may differ. A call that lies further ahead was noted before this clock was
 set back: its window is begun anew, since nobody knows when it would end."""
+
+_DIGITS = 6
+# What is left of a difference of two floats that count seconds since 1970: no call is to wait a second more for it.
 
 
 class Taken(NamedTuple):
@@ -41,40 +44,39 @@ class Windows(Protocol):
         """Counts a call, unless there were `calls` calls in the last `seconds` seconds already."""
 
 
-class MemoryWindows:
-    """Windows of this process.
+class CallRateItem(RateLimitItemPerSecond):
+    """So many calls in so many seconds, as `limits` has it, but for its key.
 
-    Args:
-        clock: seconds; the default is one that nobody can set.
+    `limits` makes the limit a part of the key; here a changed rate is not to open a new window.
     """
 
-    # Not MemoryStorage of `limits`: docs/decisions/0007-call-rates.md.
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """The identifiers alone."""
+        return "/".join(map(str, identifiers))
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+class LimitsWindows:
+    """Windows by the moving window of `limits`.
+
+    Args:
+        storage: where `limits` counts; one that supports its moving window.
+        clock: what that storage tells the time by, in seconds.
+    """
+
+    def __init__(self, storage: Storage, clock: Callable[[], float]) -> None:
+        self._limiter = MovingWindowRateLimiter(storage)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._calls: dict[str, deque[float]] = {}
-        self._swept = clock()
 
     def take(self, key: str, calls: int, seconds: int) -> Taken:
-        """As `Windows.take`."""
-        with self._lock:
-            now = self._clock()
-            self._sweep(now)
-            window = self._calls.setdefault(key, deque())
-            while window and window[0] <= now - seconds:
-                window.popleft()
-            granted = len(window) < calls
-            if granted:
-                window.append(now)
-            # More calls than fit are in it where the limit has been lowered: then all those too many go first.
-            leaves = window[max(0, len(window) - calls)]
-            return Taken(granted, len(window), leaves + seconds - now)
+        """As `Windows.take`. Raises what the storage raises."""
+        item = CallRateItem(calls, seconds)
+        taken = self._take(item, key)
+        # `limits` counts in one step and tells in another: between them, a call may have left and made room.
+        if not taken.granted and taken.used < calls:
+            taken = self._take(item, key)
+        return taken
 
-    def _sweep(self, now: float) -> None:
-        if now - self._swept < SWEEP_SECONDS:
-            return
-        self._swept = now
-        idle = [key for key, window in self._calls.items() if not window or window[-1] <= now - LONGEST_RENEWAL]
-        for key in idle:
-            del self._calls[key]
+    def _take(self, item: CallRateItem, key: str) -> Taken:
+        granted = self._limiter.hit(item, key)
+        reset, remaining = self._limiter.get_window_stats(item, key)
+        return Taken(granted, item.amount - remaining, round(reset - self._clock(), _DIGITS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, or_, select, update
 
 from gateway.store.tables import calls, quota_use, subscriptions
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from gateway.periods import Window
+    from gateway.store.direct import Direct
 
 END = (
     "model",
@@ -47,7 +48,9 @@ FAILED = 500
 
 # Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
 _COUNTS = case(
-    (calls.c.status.in_(REFUSED), 0), (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0), else_=1
+    (or_(*(calls.c.status == one for one in REFUSED)), 0),
+    (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0),
+    else_=1,
 )
 
 _IN_WINDOW = (
@@ -59,6 +62,13 @@ _RUNNING = select(
     func.count(),
     func.coalesce(func.sum(calls.c.reserved), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), calls.c.reserved), else_=0)), 0),
+).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+# What running calls have spent for certain. A note of what one has produced may be old, and is never too high; before
+# its first token the engine may still not take it, and its prompt would cost nothing.
+_SPENT_SO_FAR = case((calls.c.completion_tokens == 0, 0), (calls.c.reserved > _TOKENS, _TOKENS), else_=calls.c.reserved)
+_SPENT = select(
+    func.coalesce(func.sum(_SPENT_SO_FAR), 0),
+    func.coalesce(func.sum(case((and_(*_IN_WINDOW), _SPENT_SO_FAR), else_=0)), 0),
 ).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
 _ENDED_IN = (calls.c.ended_at > _SINCE, calls.c.ended_at <= bindparam("until"))
 _ENDED = (
@@ -92,8 +102,10 @@ _USE = (
 )
 _KEEP = insert(quota_use)
 _ADD = insert(calls)
+_EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
 _RESERVE = _CHANGE.values({name: bindparam(f"new_{name}") for name in ("model", "prompt_tokens", "reserved")})
+_EXTEND = _CHANGE.where(_RUNS).values(reserved=bindparam("new_reserved"), completion_tokens=bindparam("produced"))
 _CORRECT = _CHANGE.values({name: bindparam(f"new_{name}") for name in END})
 _END = _CORRECT.where(_RUNS)
 _NOTE = _CHANGE.where(_RUNS).values(completion_tokens=bindparam("produced"), beat=calls.c.beat + 1)
@@ -109,13 +121,13 @@ class Running(NamedTuple):
     reserved_in_window: int
 
 
-def lock(connection: Connection, sid: str) -> None:
+def lock(connection: Connection | Direct, sid: str) -> None:
     """Keep other transactions that do so off this subscription's rows until this one ends."""
     if connection.dialect.name != "sqlite":  # which has one writer at a time anyway
         connection.execute(_LOCK, {"sid": sid})
 
 
-def running(connection: Connection, sid: str, window: Window, *, but: str) -> Running:
+def running(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Running:
     """What runs, apart from the call `but`."""
     row = connection.execute(
         _RUNNING, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
@@ -123,18 +135,35 @@ def running(connection: Connection, sid: str, window: Window, *, but: str) -> Ru
     return Running(*map(int, row))
 
 
-def tokens_ended(connection: Connection, sid: str, since: datetime, until: datetime) -> int:
+class Spent(NamedTuple):
+    """Of what is reserved for calls that run, what they have spent by now at least; and of that, those in a window."""
+
+    all: int
+    in_window: int
+
+
+def spent(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Spent:
+    """What runs has spent, apart from the call `but`."""
+    row = connection.execute(
+        _SPENT, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
+    ).one()
+    return Spent(*map(int, row))
+
+
+def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
     """Tokens of the calls that ended between two moments."""
     return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since, "until": until}).scalar_one())
 
 
-def ended(connection: Connection, sid: str, since: datetime, until: datetime) -> Sequence[tuple[datetime, int]]:
+def ended(
+    connection: Connection | Direct, sid: str, since: datetime, until: datetime
+) -> Sequence[tuple[datetime, int]]:
     """When the calls between two moments ended, the first first, and their tokens."""
     rows = connection.execute(_ENDED, {"sid": sid, "since": since, "until": until})
     return [(row.ended_at, int(row.tokens)) for row in rows]
 
 
-def used(connection: Connection, sid: str, kind: str, period: str, window: Window) -> int:
+def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:
     """What a window has used of `calls` or `tokens`; summed from the ledger the first time."""
     start, end = window
     found = connection.execute(
@@ -148,34 +177,39 @@ def used(connection: Connection, sid: str, kind: str, period: str, window: Windo
     return total
 
 
-def use(connection: Connection, sid: str, kind: str, moment: datetime, amount: int) -> None:
+def use(connection: Connection | Direct, sid: str, kind: str, moment: datetime, amount: int) -> None:
     """Add to every window that is kept and that the moment is in; `amount` may be negative."""
     if amount:
         connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
 
 
-def add(connection: Connection, values: Mapping[str, object]) -> None:
+def add(connection: Connection | Direct, values: Mapping[str, object]) -> None:
     """A new call."""
-    connection.execute(_ADD, dict(values))
+    connection.execute(_ADD, {**_EMPTY, **values})
 
 
-def reserve(connection: Connection, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
+def reserve(connection: Connection | Direct, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
     """What a call may cost."""
     values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
     connection.execute(_RESERVE, _renamed(call, values))
 
 
-def end(connection: Connection, call: str, values: Mapping[str, object]) -> bool:
+def extend(connection: Connection | Direct, call: str, *, reserved: int, produced: int) -> bool:
+    """What a call that runs may cost now, and what it has produced; False where it has ended."""
+    return connection.execute(_EXTEND, {"call": call, "new_reserved": reserved, "produced": produced}).rowcount == 1
+
+
+def end(connection: Connection | Direct, call: str, values: Mapping[str, object]) -> bool:
     """End a call that runs, with all of `END`; False where it has ended already."""
     return connection.execute(_END, _renamed(call, values)).rowcount == 1
 
 
-def correct(connection: Connection, call: str, values: Mapping[str, object]) -> None:
+def correct(connection: Connection | Direct, call: str, values: Mapping[str, object]) -> None:
     """The same for one that has ended."""
     connection.execute(_CORRECT, _renamed(call, values))
 
 
-def find(connection: Connection, call: str) -> Row[Any] | None:
+def find(connection: Connection | Direct, call: str) -> Row[Any] | None:
     """A call's row."""
     return connection.execute(_FIND, {"call": call}).one_or_none()
 

@@ -17,12 +17,12 @@ from gateway.store.faults import StoreError, unavailable
 if TYPE_CHECKING:
     import sqlite3
 
+    from sqlalchemy import Dialect
     from sqlalchemy.pool import ConnectionPoolEntry
 
 # Requests hold a connection for well under a millisecond, so a few serve hundreds of threads.
 _POOL = {"pool_size": 8, "max_overflow": 8}
 _WRITES = "gateway_writes"
-_LOOKS = "gateway_looks"
 _FORMS = "Write it as sqlite:///path or postgresql://user:password@host/database"
 
 
@@ -96,9 +96,11 @@ def for_writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
-def for_looking(engine: Engine) -> Engine:
-    """The same engine and pool, for a single statement that reads: it sees one state of the database by itself."""
-    return engine.execution_options(**{_LOOKS: True})
+def begin_writing(dialect: Dialect, patience: float) -> str:
+    """The SQL that a transaction which may write begins with, waiting so many seconds for a lock."""
+    # In SQLite, one that reads first and then writes fails at once, without waiting, where another process wrote in
+    # between. So one that will write takes the lock first.
+    return "BEGIN IMMEDIATE" if dialect.name == "sqlite" else f"SET LOCAL lock_timeout = '{int(patience * 1000)}ms'"
 
 
 def _sqlite(url: URL, patience: float, *, foreign_keys: bool, **options: Any) -> Engine:
@@ -118,11 +120,8 @@ def _sqlite(url: URL, patience: float, *, foreign_keys: bool, **options: Any) ->
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and then writes fails at once, without waiting, where another process
-        # wrote in between. So one that will write takes the lock first.
-        options = connection.get_execution_options()
-        if not options.get(_LOOKS, False):
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES, False) else "BEGIN")
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql(begin_writing(engine.dialect, patience) if writes else "BEGIN")
 
     return engine
 
@@ -142,6 +141,6 @@ def _postgresql(url: URL, patience: float, **options: Any) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if connection.get_execution_options().get(_WRITES, False):
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(patience * 1000)}ms'")
+            connection.exec_driver_sql(begin_writing(engine.dialect, patience))
 
     return engine

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.engines import for_looking, for_writing, make_engine, parse_url
+from gateway.store import direct
+from gateway.store.engines import begin_writing, for_writing, make_engine, parse_url
 from gateway.store.faults import translate
 from gateway.store.schema import upgrade
 from gateway.store.tables import products
@@ -18,8 +19,9 @@ from gateway.store.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Executable
 
 
 class Store:
@@ -35,7 +37,8 @@ class Store:
         self._patience = patience
         self._turns = self._make_turns()
         self._writer = for_writing(engine)
-        self._looker = for_looking(engine)
+        self._begin = begin_writing(engine.dialect, patience)
+        self._prepared: dict[Executable, direct.Prepared] = {}
         _stores.add(self)
 
     @contextmanager
@@ -49,13 +52,13 @@ class Store:
             yield connection
 
     @contextmanager
-    def looking(self) -> Iterator[Connection]:
-        """Room for one statement that reads. Cheaper than a transaction: every request looks its key up.
+    def looking(self) -> Iterator[direct.Direct]:
+        """Room for one statement that reads, and is built once: every request looks its key up.
 
         Raises:
             UnavailableError: as `reading`.
         """
-        with _translated(self._engine), self._looker.begin() as connection:
+        with _translated(self._engine), direct.transaction(self._engine, None, self._prepared) as connection:
             yield connection
 
     @contextmanager
@@ -66,8 +69,21 @@ class Store:
             UnavailableError: the database cannot be reached, stays locked, is full or out of order.
             ConstraintError: the change collides with what is stored.
         """
-        turn = nullcontext() if self._turns is None else self._turns.take()
-        with _translated(self._engine), turn, self._writer.begin() as connection:
+        with _translated(self._engine), self._turn(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing_directly(self) -> Iterator[direct.Direct]:
+        """As `writing`, for statements that are built once: each request has two such transactions.
+
+        Raises:
+            UnavailableError, ConstraintError: as `writing`.
+        """
+        with (
+            _translated(self._engine),
+            self._turn(),
+            direct.transaction(self._engine, self._begin, self._prepared) as connection,
+        ):
             yield connection
 
     def check(self) -> None:
@@ -83,6 +99,9 @@ class Store:
         """Lets go of the parent's connections in a forked child, without closing them under the parent."""
         self._engine.dispose(close=False)
         self._turns = self._make_turns()  # a thread of the parent's may have had its turn
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._turns is None else self._turns.take()
 
     def _make_turns(self) -> Turns | None:
         return Turns(self._patience) if self._engine.dialect.name == "sqlite" else None

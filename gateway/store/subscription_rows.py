@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from gateway.store.direct import Direct
+
 # Built once: this one runs at every request. Each join goes over a primary key. It finds the key with the digest or,
 # where nobody has that, the next one, so that it reads as much for a key that is unknown.
 _ANY = keys.alias("any_key")
@@ -40,12 +42,13 @@ _BY_DIGEST = (
 _ALL = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
 
 
-def find_by_digest(connection: Connection, digest: bytes) -> Row[Any] | None:
+def find_by_digest(connection: Direct, digest: bytes) -> Row[Any] | None:
     """The subscription with this key, the key's digest and slot, and the product's columns (all None without one).
 
     Where nobody has the key, some other row: whoever asks compares the digest. None where there is no key at all.
     """
-    return connection.execute(_BY_DIGEST, {"wanted": digest}).one_or_none()
+    found: Row[Any] | None = connection.execute(_BY_DIGEST, {"wanted": digest}).one_or_none()
+    return found
 
 
 def find(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any] | None:

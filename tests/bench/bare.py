@@ -14,6 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from gateway.cores import leave_to_engine
 from gateway.engine import Message, Sampling
 from gateway.engines.vllm.supervisor import set_engine_environment
 from gateway.processes import die_with_parent
@@ -37,8 +38,9 @@ class BareEngine:
         set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        from gateway.engines.vllm import arguments  # noqa: PLC0415
+        from gateway.engines.vllm import arguments, core  # noqa: PLC0415
 
+        core.keep_to_core()
         engine_arguments, _ = arguments.parse(settings.model, settings.engine_flags)
         config = engine_arguments.create_engine_config()
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
@@ -107,6 +109,7 @@ async def _serve(channel: Channel) -> None:
     engine = BareEngine()
     try:
         await engine.first_token()
+        leave_to_engine()
         channel.send({"ready": True})
         question: dict[str, Any] | None
         while (question := await asyncio.to_thread(channel.receive)) is not None:

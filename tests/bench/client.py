@@ -12,6 +12,7 @@ import socket
 import time
 from dataclasses import dataclass, field
 
+from gateway.cores import leave_to_engine
 from tests.bench import exchange
 from tests.bench.child import Channel
 from tests.bench.load import Load, Outcome, Sample
@@ -95,6 +96,7 @@ def _sample(first: float | None, total: float, raw: bytes) -> Sample:
 
 def main() -> None:
     """Serve the parent: each question is `{"port", "key", "load"}`, each answer an outcome."""
+    leave_to_engine()  # as a caller on another machine would
     channel = Channel()
     while (question := channel.receive()) is not None:
         channel.send(run(question["port"], question["key"], Load(**question["load"])).to_json())

@@ -24,7 +24,7 @@ from werkzeug.test import EnvironBuilder
 from app import create_app
 from app.auth import KEY_HEADER
 from gateway.admission import Admissions
-from gateway.engine import Model
+from gateway.engine import Model, Standing
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import InvalidKeyError
 from gateway.keys import KeyHasher, new_key
@@ -111,7 +111,7 @@ def requests(store: Store) -> Rounds:
 
 
 def admissions(stores: Mapping[str, Store]) -> Rounds:
-    """The time of `open` and `admit` together, and of `settle`, with all limits."""
+    """The time of `open` and `admit` together, of `extend`, and of `settle`, with all limits."""
     rounds = Rounds({})
     makers: dict[str, Callable[[], Any]] = {}
     for name, store in stores.items():
@@ -120,20 +120,23 @@ def admissions(stores: Mapping[str, Store]) -> Rounds:
         makers[name] = partial(every.of, Caller(sid, sid, Product("p", "p", ALL), "primary"), "Get Data", "0" * 32)
     for number in range(ROUNDS + 1):
         for name in _either_first(makers, number):
-            admit, settle = [], []
+            admit, extend, settle = [], [], []
             for _ in range(TIMES):
                 call = makers[name]()
                 began = time.perf_counter()
                 call.open()
                 call.admit(_MODEL, 20, [100])
                 admitted = time.perf_counter()
+                before = time.perf_counter()
+                call.extend([Standing(40, ended=False)])
+                extend.append((time.perf_counter() - before) * 1000)
                 call.usage.completion_tokens = 50
                 before = time.perf_counter()
                 call.settle(200)
                 settle.append((time.perf_counter() - before) * 1000)
                 admit.append((admitted - began) * 1000)
             if number:
-                for step, times in (("admit", admit), ("settle", settle)):
+                for step, times in (("admit", admit), ("extend", extend), ("settle", settle)):
                     rounds.add(f"{step}, {name}, p50", percentile(times, 0.5))
                     rounds.add(f"{step}, {name}, p99", percentile(times, 0.99))
     return rounds

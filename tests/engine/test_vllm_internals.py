@@ -24,6 +24,27 @@ def test_engine_core_has_what_core_py_bends() -> None:
     assert "num_running_reqs, num_waiting_reqs" in (Scheduler.get_request_counts.__doc__ or "")
 
 
+def test_the_scheduler_has_what_hold_py_bends() -> None:
+    from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415
+
+    schedule = inspect.getsource(Scheduler.schedule)
+    # Asked of each running request before anything is done with it, whatever the model runner.
+    assert "            if self.current_step < request.next_decode_eligible_step:\n" in schedule
+    assert schedule.count("if not ready_to_schedule:\n                    skip_request(") == 1
+    assert "ready_to_schedule = self._handle_blocked_waiting_request(request)" in schedule
+    for bent in ("schedule", "add_request", "_handle_blocked_waiting_request", "get_num_unfinished_requests"):
+        assert bent not in vars(AsyncScheduler)  # which inherits them
+    assert "self.has_unfinished_requests()" in inspect.getsource(Scheduler.has_requests)
+    assert list(inspect.signature(Scheduler._preempt_request).parameters)[:3] == ["self", "request", "timestamp"]  # noqa: SLF001
+    assert "request.num_output_placeholders +=" in inspect.getsource(AsyncScheduler._update_after_schedule)  # noqa: SLF001
+    assert "request.num_in_flight_tokens +=" in inspect.getsource(Scheduler._update_after_schedule)  # noqa: SLF001
+    finish = EngineCoreProc._send_finish_outputs_to_client  # noqa: SLF001
+    assert list(inspect.signature(finish).parameters) == ["self", "req_ids", "client_index", "finish_reason"]
+    assert "while not self.has_work()" in inspect.getsource(EngineCoreProc._process_input_queue)  # noqa: SLF001
+
+
 def test_engines_are_launched_as_host_py_does_it() -> None:
     from vllm.v1.engine.utils import CoreEngineProcManager, EngineZmqAddresses, launch_core_engines  # noqa: PLC0415
 

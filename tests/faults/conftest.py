@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.crowd import Crowd
+from tests.faults.scripted import Scripted, scripted
+from tests.http.conftest import log
+from tests.openapi.conftest import admin, clock, described, store
 from tests.real.callers import ADMIN_TOKEN
 from tests.server import running
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.server import GatewayServer
+
+__all__ = ["admin", "clock", "described", "log", "store"]
 
 READ_TIMEOUT = 5.0
 
@@ -31,3 +36,10 @@ def crowd(gateway: GatewayServer) -> Iterator[Crowd]:
     """Its callers."""
     with Crowd(gateway.port) as callers:
         yield callers
+
+
+@pytest.fixture(scope="module")
+def scripted_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    """The gateway over a scripted engine, for the tests of one file."""
+    with scripted(tmp_path_factory.mktemp("scripted")) as started:
+        yield started

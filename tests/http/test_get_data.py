@@ -15,7 +15,7 @@ from tests.http.conftest import CONTEXT_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.engine import Event, Generation, Terms
+    from gateway.engine import EngineGeneration, Event, Terms
     from tests.http.conftest import Api, Reply
 
 GET_DATA = [
@@ -282,7 +282,7 @@ class HalfCharacters(ScriptedEngine):
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
-    ) -> Generation:
+    ) -> EngineGeneration:
         """See the port."""
         generation = super().generate(prompt_ids, sampling, terms, stream=stream)
         forward = generation.next

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.engine import Cancelled
 from gateway.errors import InvalidRequestError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.periods import Period
 from gateway.products import Limits, Quota, Rate
 from gateway.store import call_rows, connect_store
+from gateway.waiting import WaitingRoom
 from tests.limits.conftest import MODEL, Book, make_book, tokens
 from tests.server import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gateway.store import Store
@@ -179,22 +183,34 @@ def test_a_call_belongs_to_the_window_that_it_began_in(book: Book) -> None:
     assert book.used(Quota(100, Period.HOUR)) == 0
 
 
+def later(book: Book, prompt: int, most: int) -> tuple[threading.Thread, list[int]]:
+    """A call that waits in a thread, and what it is granted."""
+    granted: list[int] = []
+    call = book.call(tokens(100))
+    thread = threading.Thread(daemon=True, target=lambda: granted.append(call.admit(MODEL, prompt, [most])))
+    thread.start()
+    return thread, granted
+
+
 def test_what_others_hold_is_waited_for_and_then_used(store: Store, book: Book) -> None:
     patient = make_book(store, book.clock, patience=1000)
     holder = patient.admitted(tokens(100), 10, 90)
-    granted: list[int] = []
-    thread = threading.Thread(
-        daemon=True, target=lambda: granted.append(patient.call(tokens(100)).admit(MODEL, 10, [60]))
-    )
-    thread.start()
+    thread, granted = later(patient, 10, 60)
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
     patient.finish(holder, 20)
     thread.join(10)
     assert granted == [60]
 
 
-def test_who_cannot_wait_takes_what_is_free_or_comes_back(book: Book) -> None:
+def test_a_call_begins_with_what_is_free(book: Book) -> None:
     book.admitted(tokens(100), 10, 60)
-    assert book.call(tokens(100)).admit(MODEL, 10, [60]) == 20
+    second = book.call(tokens(100))
+    assert second.admit(MODEL, 10, [60]) == second.leased == 20
+    assert second.most == 60
+
+
+def test_who_cannot_wait_comes_back(book: Book) -> None:
+    book.admitted(tokens(100), 10, 90)
     with pytest.raises(RateLimitedError, match="reserved by calls that run") as error:
         book.call(tokens(100)).admit(MODEL, 10, [60])
     assert error.value.retry_after == 1
@@ -202,9 +218,89 @@ def test_who_cannot_wait_takes_what_is_free_or_comes_back(book: Book) -> None:
 
 def test_patience_ends(store: Store, book: Book) -> None:
     patient = make_book(store, book.clock, patience=3)
-    patient.admitted(tokens(100), 10, 60)
+    patient.admitted(tokens(100), 10, 85)
     patient.monotonic.step = 1.0
-    assert patient.call(tokens(100)).admit(MODEL, 10, [60]) == 20
+    with pytest.raises(RateLimitedError, match="reserved by calls that run"):
+        patient.call(tokens(100)).admit(MODEL, 10, [60])
+
+
+def test_who_would_wait_in_vain_is_told_at_once(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    runs = patient.admitted(tokens(100), 10, 85)
+    runs.noted = 79
+    patient.admissions.note()
+    thread, granted = later(patient, 10, 1)  # 11 would be there if it ended now
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    with pytest.raises(PermissionDeniedError, match="needs 12 tokens at least, 11 are left"):
+        patient.call(tokens(100)).admit(MODEL, 11, [60])
+    patient.finish(runs, 79)
+    thread.join(10)
+    assert granted == [1]
+
+
+def test_before_its_first_token_a_call_may_still_give_back_its_prompt(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    runs = patient.admitted(tokens(100), 90, 1)
+    thread, granted = later(patient, 10, 60)
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    runs.usage.prompt_tokens = 0  # the engine does not take it
+    patient.finish(runs, 0, status=503)
+    thread.join(10)
+    assert granted == [60]
+
+
+def test_who_waits_longest_goes_first(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    holder = patient.admitted(tokens(100), 10, 85)
+    first, large = later(patient, 50, 45)
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the first")
+    second = patient.call(tokens(100))  # it would fit at once, and leave too little for the first
+    thread = threading.Thread(daemon=True, target=lambda: second.admit(MODEL, 1, [4]))
+    thread.start()
+    patient.finish(holder, 0)
+    first.join(10)
+    assert large == [40]
+    assert second.leased == 0
+    (running,) = patient.admissions._running.values()  # noqa: SLF001
+    patient.finish(running, 0)
+    thread.join(10)
+    assert second.leased == 4
+
+
+def test_who_hangs_up_while_it_waits_leaves(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    patient.admitted(tokens(100), 10, 85)
+    call = patient.call(tokens(100))
+    call.watch = _hung_up
+    with pytest.raises(Cancelled):
+        call.admit(MODEL, 10, [60])
+    assert not patient.admissions.waiting_room.waits("acme")
+
+
+@contextmanager
+def _hung_up(gone: Callable[[], None]) -> Iterator[None]:
+    gone()
+    yield
+
+
+def test_who_waits_when_the_process_ends_is_sent_away(store: Store, book: Book) -> None:
+    patient = make_book(store, book.clock, patience=1000)
+    patient.admitted(tokens(100), 10, 85)
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            patient.call(tokens(100)).admit(MODEL, 60, [60])
+        except UnavailableError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    patient.admissions.stopping = True
+    patient.admissions.waiting_room.tell()
+    thread.join(10)
+    assert len(found) == 1
 
 
 def test_without_a_ledger_nobody_is_let_in(tmp_path: Path, clock: Clock) -> None:
@@ -218,7 +314,9 @@ def test_without_a_ledger_nobody_is_let_in(tmp_path: Path, clock: Clock) -> None
 def test_an_end_that_cannot_be_written_is_written_later(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     admission = book.admitted(tokens(100))
     with monkeypatch.context() as patch:
-        patch.setattr(type(book.store), "writing", lambda _self: (_ for _ in ()).throw(UnavailableError("away")))
+        patch.setattr(
+            type(book.store), "writing_directly", lambda _self: (_ for _ in ()).throw(UnavailableError("away"))
+        )
         book.finish(admission, 7)
     assert book.held() == (1, 60)
     assert book.admissions.ledger.write_late() == 0
@@ -263,20 +361,12 @@ def test_a_row_says_all_of_a_call(book: Book) -> None:
 
 def test_waiting_calls_do_not_take_all_the_room(store: Store, book: Book) -> None:
     patient = make_book(store, book.clock, patience=1000)
-    patient.admissions.waiting_room = threading.BoundedSemaphore(1)
-    holder = patient.admitted(tokens(100), 10, 80)
-    granted: list[int] = []
-    thread = threading.Thread(
-        daemon=True, target=lambda: granted.append(patient.call(tokens(100)).admit(MODEL, 5, [60]))
-    )
-    thread.start()
-    wait_for(lambda: not patient.admissions.waiting_room.acquire(blocking=False) or _give_back(patient), "the waiter")
-    assert patient.call(tokens(100)).admit(MODEL, 5, [60]) == 5
+    patient.admissions.waiting_room = WaitingRoom(1)
+    holder = patient.admitted(tokens(100), 10, 85)
+    thread, granted = later(patient, 6, 60)
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    with pytest.raises(RateLimitedError, match="reserved by calls that run"):
+        patient.call(tokens(100)).admit(MODEL, 5, [60])
     patient.finish(holder, 0)
     thread.join(10)
     assert granted == [60]
-
-
-def _give_back(book: Book) -> bool:
-    book.admissions.waiting_room.release()
-    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from gateway.engine import Message, Standing
+from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import PermissionDeniedError, RateLimitedError
 from gateway.keeper import Keeper
 from gateway.keys import KeyHasher
 from gateway.periods import Period
-from gateway.products import Quota
+from gateway.products import Product, Quota
+from gateway.service import GenerateRequest
 from gateway.store import connect_store, open_store
-from gateway.subscriptions import Subscriptions, utc_now
+from gateway.subscriptions import Caller, Subscriptions, utc_now
+from tests.gateways import make_gateway
 from tests.limits.conftest import MODEL, Book, make_book, tokens
 from tests.store.conftest import PEPPER, Clock
 from tests.store.processes import at_once
@@ -33,7 +38,7 @@ PROCESSES, ROUNDS, LEAST = 8, 30, 16
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Two processes, one quota: calls are admitted, produce ids, end, are broken off, or die with their process."""
+    """Two processes, one quota: calls are admitted, produce ids, get more, end, are broken off, or die with theirs."""
 
     admitted = Bundle("admitted")
 
@@ -46,31 +51,49 @@ class Interleavings(RuleBasedStateMachine):
         self.processes = [make_book(self.store, self.clock) for _ in range(2)]
         self.spent = 0  # real ids of calls that are over
 
-    @rule(target=admitted, which=st.integers(0, 1), prompt=st.integers(1, 40), most=st.integers(1, 200))
-    def admit(self, which: int, prompt: int, most: int) -> tuple[int, Admission, int] | None:
+    def running(self) -> list[Admission]:
+        """All calls that run."""
+        return [call for process in self.processes for call in process.admissions._running.values()]  # noqa: SLF001
+
+    @rule(target=admitted, which=st.integers(0, 1), prompt=st.integers(1, 40), most=st.integers(1, 400))
+    def admit(self, which: int, prompt: int, most: int) -> Admission | None:
         """A call comes."""
         call = self.processes[which].call(tokens(QUOTA))
         call.open()
         try:
-            return which, call, call.admit(MODEL, prompt, [most])
+            call.admit(MODEL, prompt, [most])
         except (PermissionDeniedError, RateLimitedError):
             call.settle(403)
             return None
+        return call
 
     @rule(one=admitted, share=st.floats(0, 1))
-    def produce(self, one: tuple[int, Admission, int] | None, share: float) -> None:
+    def produce(self, one: Admission | None, share: float) -> None:
         """The engine makes some more of it."""
-        if one is not None:
-            which, call, most = one
-            if call.call.id in self.processes[which].admissions._running:  # noqa: SLF001 - not one that is over
-                call.usage.completion_tokens = max(call.usage.completion_tokens, int(most * share))
+        if one is not None and one in self.running():  # not one that is over
+            one.usage.completion_tokens = max(one.usage.completion_tokens, int(one.leased * share))
+
+    @rule(one=admitted)
+    def extend(self, one: Admission | None) -> None:
+        """It needs more than it has."""
+        if one is not None and one in self.running() and one.leased < one.most:
+            self.extended(one)
+
+    def extended(self, call: Admission) -> bool:
+        """Whether it may go on."""
+        before = call.leased
+        found = call.extend([Standing(call.usage.completion_tokens, ended=False)])
+        assert before <= found.ids == call.leased <= call.most
+        if found.last:  # only where all of the quota has really been spent
+            assert self.spent + sum(one.usage.total_tokens for one in self.running()) == QUOTA
+        return not found.last
 
     @rule(one=consumes(admitted), status=st.sampled_from([200, 499, 500, 504]))
-    def end(self, one: tuple[int, Admission, int] | None, status: int) -> None:
+    def end(self, one: Admission | None, status: int) -> None:
         """It ends: whole, hung up, failed, or too late."""
-        if one is not None and one[1].call.id in self.processes[one[0]].admissions._running:  # noqa: SLF001
-            self.spent += one[1].usage.total_tokens
-            one[1].settle(status)
+        if one is not None and one in self.running():
+            self.spent += one.usage.total_tokens
+            one.settle(status)
 
     @rule(which=st.integers(0, 1), engine_lives=st.booleans())
     def kill(self, which: int, engine_lives: bool) -> None:  # noqa: FBT001 - hypothesis names it
@@ -94,11 +117,15 @@ class Interleavings(RuleBasedStateMachine):
         assert (running == 0) == (reserved == 0)
 
     def teardown(self) -> None:
-        """All that still runs ends."""
-        for process in self.processes:
-            for call in list(process.admissions._running.values()):  # noqa: SLF001
-                self.spent += call.usage.total_tokens
-            process.admissions.settle_all(503)
+        """All that still runs goes on for as long as it may: nobody waits for ever."""
+        for _ in range(QUOTA):
+            for call in self.running():
+                call.usage.completion_tokens = call.leased
+                if call.leased == call.most or not self.extended(call):
+                    self.spent += call.usage.total_tokens
+                    call.settle(200)
+            if not self.running():
+                break
         assert self.processes[0].held() == (0, 0)
         assert self.processes[0].used(Quota(QUOTA, Period.DAY)) == self.spent
         self.store.close()
@@ -125,7 +152,11 @@ def spend(url: str, quota: int, rounds: int) -> tuple[int, bool]:
             call.settle(403)
             refused = True
             break
-        call.usage.completion_tokens = random.randint(1, min(most, 20))  # noqa: S311 - no secret
+        # As the engine would: no id more than it has, until it has more.
+        wanted = random.randint(1, 20)  # noqa: S311 - no secret
+        while most < wanted and not (found := call.extend([Standing(most, ended=False)])).last:
+            most = found.ids
+        call.usage.completion_tokens = min(most, wanted)
         call.settle(200)
         spent += call.usage.total_tokens
     store.close()
@@ -154,3 +185,52 @@ def test_eight_processes_are_not_refused_what_the_quota_pays_for(url: str, book:
     found = at_once(PROCESSES, spend, url, quota, ROUNDS)
     assert not any(refused for _, refused in found)
     assert book.used(Quota(quota, Period.LIFETIME)) == sum(spent for spent, _ in found)
+
+
+PROMPT, LENGTH, THREADS, CALLS = 10, 300, 2, 3
+
+
+def answer(url: str, quota: int) -> tuple[int, list[str]]:
+    """In a process of its own: answers of several blocks from a scripted engine. What was spent, and how they ended."""
+    store = connect_store(url, patience=30)
+    engine = ScriptedEngine(lambda _prompt: Script("x" * LENGTH), context_length=2000)
+    gateway = make_gateway(engine, store, patience=60)
+    caller = Caller("acme", "acme", Product("p", "p", tokens(quota, Period.LIFETIME)), "primary")
+
+    def calls(_: int) -> list[tuple[int, str]]:
+        return [call() for _ in range(CALLS)]
+
+    def call() -> tuple[int, str]:
+        admission = gateway.call(caller, "Get Data", "0" * 32)
+        try:
+            admission.open()
+            made = gateway.generate(admission, GenerateRequest((Message("user", "p" * PROMPT),)))
+            list(made)
+        except PermissionDeniedError:
+            admission.settle(403)
+            return 0, "refused"
+        admission.settle(200)
+        return admission.usage.total_tokens, str(admission.usage.finish_reason)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [one for some in pool.map(calls, range(THREADS)) for one in some]
+    store.close()
+    return sum(spent for spent, _ in found), [how for _, how in found]
+
+
+def test_eight_processes_get_long_answers_whole_where_the_quota_pays_for_their_real_use(url: str, book: Book) -> None:
+    quota = PROCESSES * THREADS * CALLS * (PROMPT + LENGTH)
+    found = at_once(PROCESSES, answer, url, quota)
+    assert {how for _, ends in found for how in ends} == {"stop"}
+    assert book.used(Quota(quota, Period.LIFETIME)) == sum(spent for spent, _ in found) == quota
+    assert book.held() == (0, 0)
+
+
+def test_eight_processes_cut_long_answers_where_the_quota_ends_and_spend_it_all(url: str, book: Book) -> None:
+    quota = PROCESSES * THREADS * CALLS * (PROMPT + LENGTH) // 2
+    found = at_once(PROCESSES, answer, url, quota)
+    total = sum(spent for spent, _ in found)
+    assert book.used(Quota(quota, Period.LIFETIME)) == total
+    assert quota - (PROMPT + 1) < total <= quota
+    assert {how for _, ends in found for how in ends} == {"stop", "length", "refused"}
+    assert book.held() == (0, 0)

@@ -41,14 +41,14 @@ def away(book: Book, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Itera
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(book.store), "writing", writing)
+        patch.setattr(type(book.store), "writing_directly", writing)
         yield tried
 
 
 @contextmanager
 def answer_lost(book: Book, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is written is there, but nobody hears of it, as where a connection breaks behind a commit."""
-    writing = type(book.store).writing
+    writing = type(book.store).writing_directly
 
     @contextmanager
     def broken(store: Store) -> Iterator[Any]:
@@ -57,7 +57,7 @@ def answer_lost(book: Book, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise UnavailableError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(book.store), "writing", broken)
+        patch.setattr(type(book.store), "writing_directly", broken)
         yield
 
 

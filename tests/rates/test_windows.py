@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from gateway.errors import RateLimitedError, UnavailableError
 from gateway.products import LARGEST, LONGEST_RENEWAL, Rate
 from gateway.rates import CallRates, MemoryWindows
+from gateway.rates.memory import MonotonicStorage
 from gateway.rates.stored import StoredWindows
-from gateway.rates.windows import SWEEP_SECONDS
+from gateway.rates.windows import SWEEP_SECONDS, LimitsWindows
 from gateway.store import open_store, rate_rows
 from gateway.store.tables import call_rates
 from tests.rates.conftest import open_windows
@@ -177,12 +178,14 @@ def test_threads_of_one_process_get_exactly_what_the_window_has() -> None:
 
 def test_windows_in_memory_do_not_keep_subscriptions_that_stopped_calling() -> None:
     now = 0.0
-    windows = MemoryWindows(lambda: now)
+    storage = MonotonicStorage(clock=lambda: now)
+    windows = LimitsWindows(storage, lambda: now)
     for number in range(50):
         windows.take(f"sub-{number}", 5, 60)
+    assert len(storage.keys()) == 50
     now += LONGEST_RENEWAL
     windows.take("acme", 5, 60)
-    assert list(windows._calls) == ["acme"]  # noqa: SLF001 - what it holds is what this is about
+    assert storage.keys() == ["acme"]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

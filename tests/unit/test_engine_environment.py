@@ -33,3 +33,9 @@ def test_the_operators_own_values_win(monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor.set_engine_environment(["--enforce-eager"], small_model=True)
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert os.environ["TORCHDYNAMO_DISABLE"] == "1"
+
+
+def test_the_engine_is_told_none_of_the_gateways_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"GATEWAY_DEV_KEY": "a", "GATEWAY_ADMIN_TOKEN": "b", "GATEWAY_KEY_PEPPER": "c", "GATEWAY_DATABASE_URL": "d"}
+    monkeypatch.setattr(os, "environ", {**own, "HF_TOKEN": "e", "OMP_NUM_THREADS": "1"})
+    assert supervisor.host_environment() == {"HF_TOKEN": "e", "OMP_NUM_THREADS": "1"}

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from app.contract import SAFE_HEADERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -215,4 +217,6 @@ def check_refusal(reply: Reply | None, status: int) -> Reply:
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["connection"] == "close"
     assert "date" in reply.headers
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert {name.lower(): value for name, value in SAFE_HEADERS.items()}.items() <= reply.headers.items()
     return reply

@@ -7,6 +7,7 @@ import logging
 import queue
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Cancelled, Chunk, Event, Finish
@@ -17,13 +18,13 @@ from gateway.engines.vllm.run import Run, Submission
 from gateway.errors import GatewayError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from vllm.inputs.engine import TokensInput
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import OpenAIRequest, Terms
+    from gateway.engine import Lease, OpenAIRequest, Standing, Terms
     from gateway.engines.vllm.session import Session
 
 log = logging.getLogger("gateway.engine")
@@ -42,7 +43,7 @@ class _Understood:
 
 
 class Completion:
-    """A request of OpenAI's, both `gateway.engine.Prepared` and `gateway.engine.Generation`.
+    """A request of OpenAI's, both `gateway.engine.Prepared` and `gateway.engine.EngineGeneration`.
 
     vLLM's serving classes run as one task. They give their prompts to `generate`; the first of them that is read says
     what the request needs, and waits for `start`.
@@ -54,7 +55,7 @@ class Completion:
         self._session = session
         self._request = request
         self._loop = loop
-        self._events: queue.SimpleQueue[Event | Exception | _Understood] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event | Exception | _Understood | None] = queue.SimpleQueue()
         self._early: Event | None = None  # what came without any prompt being admitted
         self._feeds: list[_Feed] = []
         self._admitted = asyncio.Event()
@@ -103,11 +104,22 @@ class Completion:
     def cancel(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)
 
+    def wake(self) -> None:
+        self._events.put(None)
+
+    def standings(self) -> Sequence[Standing]:
+        return [one for feed in self._feeds for one in feed.run.standings()]
+
+    def extend(self, lease: Lease, *, last: bool = False) -> None:
+        self._loop.call_soon_threadsafe(partial(self._extend, lease, last=last))
+
     def _get(self, timeout: float | None) -> Event | _Understood:
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError from None
+        if event is None:
+            raise TimeoutError
         if isinstance(event, Exception):
             raise event
         return event
@@ -146,6 +158,10 @@ class Completion:
         for params in self._params():
             params.max_tokens = min(params.max_tokens or max_tokens, max_tokens)
         self._admitted.set()
+
+    def _extend(self, lease: Lease, *, last: bool) -> None:
+        for feed in self._feeds:
+            feed.run.extend(lease, last=last)
 
     async def _serve(self) -> None:
         current.set(self)

@@ -1,13 +1,17 @@
 """What the gateway adds inside vLLM's EngineCore process.
 
-`install` runs in the engine host before it forks EngineCore. It bends four things of vLLM 0.32 (proven by
+`install` runs in the engine host before it forks EngineCore. It bends six things of vLLM 0.32 (proven by
 `tests/engine/test_vllm_internals.py`):
 
 - EngineCore ends with its parent (`PR_SET_PDEATHSIG`), so that a killed host leaves no engine behind.
+- The thread that computes keeps to the engine's core, where it has one of its own (`gateway.cores`).
 - EngineCore tells how far it has come with loading.
 - It remembers how many ids the requests that ended last had produced.
+- What makes grammars of callers' schemas cannot quote them on standard error (`cerr.py`).
 - Four more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
+
+`hold.py` adds leases to the scheduler.
 """
 
 from __future__ import annotations
@@ -18,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.core import EngineCore, EngineCoreProc
 from vllm.v1.request import Request, RequestStatus
+from vllm.v1.structured_output import StructuredOutputManager
 
+from gateway.cores import take_for_engine
+from gateway.engines.vllm import cerr, hold
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -26,8 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _vllm_run_engine_core = EngineCoreProc.run_engine_core
+_vllm_run_busy_loop = EngineCoreProc.run_busy_loop
 _vllm_free_request = Scheduler._free_request  # noqa: SLF001
 _vllm_initialize_kv_caches = EngineCore._initialize_kv_caches  # noqa: SLF001
+_vllm_grammar_init = StructuredOutputManager.grammar_init
 
 # Client, name and output ids of the requests that ended last: what a client that died had not been told, or had not
 # written down. More end in the moment between its death and the question than run at a time, but not many more.
@@ -53,11 +62,14 @@ _produced = _Produced()
 def install(folder: Path, progress: Progress) -> None:
     """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
     EngineCoreProc.run_engine_core = staticmethod(_run_engine_core)
+    keep_to_core()
     EngineCoreProc.gateway_abort = _abort
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load
     EngineCoreProc.gateway_work = _work
     Scheduler._free_request = _free_request  # noqa: SLF001
+    hold.install()
+    StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
         Progress("allocating", progress.since, progress.attempt).write(folder)
@@ -66,9 +78,26 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCore._initialize_kv_caches = initialize_kv_caches  # noqa: SLF001
 
 
+def keep_to_core() -> None:
+    """The part of it that the bare engine of a benchmark needs as well."""
+    EngineCoreProc.run_busy_loop = _run_busy_loop
+
+
+def _run_busy_loop(core: EngineCoreProc) -> None:
+    take_for_engine()
+    _vllm_run_busy_loop(core)
+
+
 def _run_engine_core(*args: Any, **kwargs: Any) -> None:
     die_with_parent()
     _vllm_run_engine_core(*args, **kwargs)
+
+
+def _grammar_init(manager: StructuredOutputManager, request: Request) -> None:
+    if request.structured_output_request is not None:
+        # Only here: processes that compute a model in parallel are forked long before, and keep the stream.
+        cerr.close()
+    _vllm_grammar_init(manager, request)
 
 
 def _abort(core: EngineCoreProc, request_ids: list[str]) -> dict[str, int]:
@@ -85,6 +114,7 @@ def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
 
 
 def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
+    hold.forget(request.request_id)
     _ended.append((request.client_index, request.request_id, request.num_output_tokens))
     _produced.total += request.num_output_tokens
     if request.num_output_tokens:  # it had its turn
@@ -105,7 +135,7 @@ def _work(core: EngineCoreProc) -> tuple[int, dict[int, int]]:
     produced, queued = _produced.total, defaultdict[int, int](int)
     for request in core.scheduler.requests.values():
         produced += request.num_output_tokens
-        if request.status != RequestStatus.RUNNING:
+        if request.status != RequestStatus.RUNNING and not hold.is_held(request.request_id):
             most = request.max_tokens if usual is None else min(usual, request.max_tokens)
             queued[request.priority] += max(1, most - request.num_output_tokens)
     return produced, dict(queued)

@@ -17,6 +17,7 @@ import time
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING
 
+from gateway.cores import leave_to_engine
 from gateway.engine import nobody_to_tell
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.errors import UnavailableError
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from gateway.engine import EngineStatus, Generation, Message, Model, OpenAIRequest, Prepared, Sampling, Terms, Work
+    from gateway.engine import (
+        EngineGeneration,
+        EngineStatus,
+        Message,
+        Model,
+        OpenAIRequest,
+        Prepared,
+        Sampling,
+        Terms,
+        Work,
+    )
     from gateway.engines.vllm.session import Session
 
 _ANSWER_SECONDS = 5.0
@@ -87,7 +98,7 @@ class VllmEngine:
 
     def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, terms: Terms, *, stream: bool = True
-    ) -> Generation:
+    ) -> EngineGeneration:
         from gateway.engines.vllm.generation import TextGeneration  # noqa: PLC0415 - needs vLLM, see _import_vllm
 
         session = self._require_session()
@@ -154,6 +165,7 @@ class VllmEngine:
                     await self._clear(session, slot)
                 self._session = session
                 _leave_to_the_end()
+                leave_to_engine()  # what it imports is imported
                 log.info("attached to engine %d in slot %d", message.epoch, message.slot)
             case Lost():
                 await self._detach()

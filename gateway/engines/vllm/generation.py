@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vllm.inputs.engine import tokens_input
@@ -13,16 +14,17 @@ from gateway.errors import InternalError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import Terms
+    from gateway.engine import Lease, Standing, Terms
     from gateway.engines.vllm.session import Session
 
 
 class TextGeneration:
-    """A prompt's answer as text. See `gateway.engine.Generation`."""
+    """A prompt's answer as text. See `gateway.engine.EngineGeneration`."""
 
     def __init__(  # noqa: PLR0913 - all that a request is
         self,
@@ -36,7 +38,7 @@ class TextGeneration:
     ) -> None:
         self._session = session
         self._loop = loop
-        self._events: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         self._produced = 0
         self._begun = False
         self._run = Run(session, Submission(tokens_input(prompt_ids), params), self._take, stream=stream)
@@ -47,12 +49,23 @@ class TextGeneration:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError from None
+        if event is None:
+            raise TimeoutError
         if isinstance(event, Exception):
             raise event
         return event
 
     def cancel(self) -> None:
         self._loop.call_soon_threadsafe(self._run.cancel)
+
+    def wake(self) -> None:
+        self._events.put(None)
+
+    def standings(self) -> Sequence[Standing]:
+        return self._run.standings()
+
+    def extend(self, lease: Lease, *, last: bool = False) -> None:
+        self._loop.call_soon_threadsafe(partial(self._run.extend, lease, last=last))
 
     def _take(self, output: RequestOutput | Exception) -> None:
         """In the event loop: the next piece."""

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gateway.cores import leave_to_engine
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.engines.vllm.vacant import VacantSlots
 from gateway.processes import die_with_parent
@@ -103,6 +104,7 @@ class Host:
 
     def _serve(self, epoch: int, engine: _Engine) -> None:
         """Until the engine dies: let clients in, give each a slot, notice the ones that leave."""
+        leave_to_engine()
         free = deque(range(SLOTS))
         self._orphans.clear()
         for client in list(self._clients):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 
-from gateway.engine import Cancelled
+from gateway.engine import Cancelled, Standing
+from gateway.engines.vllm.lease import put_first
 from gateway.engines.vllm.refusals import GET_DATA, Names, refused, unfit
 from gateway.errors import GatewayError, UnavailableError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.output_processor import RequestState
 
-    from gateway.engine import Terms
+    from gateway.engine import Lease, Terms
     from gateway.engines.vllm.session import Session
 
 # Ids between two reports that vLLM makes on a request by itself. The first id and the end it always reports; what is
@@ -91,6 +92,7 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = False
         self._refusal: GatewayError | None = None  # the engine's own
+        self._extension: tuple[Lease, bool] | None = None  # of its lease, that came before it started
         self._last_word = asyncio.Event()  # all choices have ended by themselves
 
     @property
@@ -104,9 +106,38 @@ class Run:
 
     def start(self, terms: Terms) -> None:
         """Put it into the engine."""
+        lease, last = self._extension or (terms.lease, False)
+        params = self._submission.params
+        if lease is not None and last:
+            params.max_tokens, lease = min(params.max_tokens or lease.ids, lease.ids), None
+        put_first(params, lease)
         self._done.clear()
         self._session.runs.add(self)
+        if lease is not None:
+            self._session.watch.join(self, lease)
         self._spawn(self._add(terms))
+
+    def standings(self) -> list[Standing]:
+        """How far each choice is. From any thread."""
+        choices = zip(list(self._produced), list(self._ended), self._choices(), strict=True)
+        return [
+            # What vLLM has read of it, and has not reported yet, counts as well.
+            Standing(produced if ended or not state else max(produced, state.detokenizer.num_output_tokens()), ended)
+            for produced, ended, state in choices
+        ]
+
+    def extend(self, lease: Lease, *, last: bool) -> None:
+        """Let each choice produce more, see `gateway.engine.EngineGeneration.extend`."""
+        if self._over:
+            return
+        if self._done.is_set():
+            self._extension = lease, last
+            return
+        if last:
+            self._session.watch.leave(self)
+        else:
+            self._session.watch.join(self, lease)
+        self._spawn(self._extend(lease.ids, last=last))
 
     def cancel(self) -> None:
         """Take it out of the engine; ends with `Cancelled` unless it ends by itself first."""
@@ -138,6 +169,7 @@ class Run:
             self._last_word.set()
             self._session.runs.discard(self)
             self._session.pulse.leave(self)
+            self._session.watch.leave(self)
             self._take(last)
             self._done.set()
 
@@ -181,11 +213,14 @@ class Run:
 
     def _states(self) -> list[RequestState]:
         """VLLM's own records of what has come; those that have ended are gone from it."""
+        return [state for state in self._choices() if state is not None]
+
+    def _choices(self) -> list[RequestState | None]:
+        choices = self._submission.params.n
         if self._request_id is None:
-            return []
+            return [None] * choices
         states = self._session.llm.output_processor.request_states
-        found = (states.get(part) for part in parts_of(self._request_id, self._submission.params.n))
-        return [state for state in found if state is not None]
+        return [states.get(part) for part in parts_of(self._request_id, choices)]
 
     def _gather(self, state: RequestState) -> None:
         ids = state.detokenizer.output_token_ids[state.sent_tokens_offset :]
@@ -246,6 +281,15 @@ class Run:
         except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
             log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
         self._end(self._refusal or Cancelled(self.produced))
+
+    async def _extend(self, ids: int, *, last: bool) -> None:
+        await self._added.wait()
+        if self._over or self._request_id is None:
+            return
+        try:
+            await self._session.lease(self._request_id, self._submission.params.n, ids, last=last)
+        except Exception as error:  # noqa: BLE001 - the engine is gone, and this request is told so by its session
+            log.warning("the engine was not told of a lease: %s", type(error).__name__)
 
     def _abort_counted(self, choice: int, produced: int) -> None:
         self._produced[choice] = produced

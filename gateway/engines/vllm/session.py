@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from gateway.engine import Model, Work
+from gateway.engines.vllm import cerr
+from gateway.engines.vllm.lease import Watch
 from gateway.engines.vllm.openai import OpenAIServing
 from gateway.engines.vllm.prompts import PromptEncoder
 from gateway.engines.vllm.pulse import Pulse
@@ -43,6 +45,7 @@ class Session:
         encoder: from conversations to ids.
         runs: the requests that are under way.
         pulse: paces the streams among them.
+        watch: looks after the leases among them.
         stream_interval: the operator's: ids that a stream waits for at least.
     """
 
@@ -55,7 +58,8 @@ class Session:
         self.runs: set[Run] = set()
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
-        _call_after(llm.output_processor, "process_outputs", self.pulse.step)
+        self.watch = Watch()
+        _call_after(llm.output_processor, "process_outputs", self._step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
         self.openai = OpenAIServing(llm, names, self.encoder, attachment.serving)
@@ -70,6 +74,7 @@ class Session:
         """Take the slot. `names` are what requests may call the model."""
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
 
+        cerr.close()  # grammars are tried here before the engine makes them
         llm = AsyncLLM.from_vllm_config(
             attachment.vllm_config,
             disable_log_stats=True,
@@ -111,6 +116,11 @@ class Session:
         if text.startswith(" ") and not self._tokenizer.decode(token_ids, skip_special_tokens=True).startswith(" "):
             return text[1:]
         return text
+
+    async def lease(self, request_id: str, choices: int, ids: int, *, last: bool) -> None:
+        """Tell the engine what each choice of a request may produce in all; with `last`, that it ends there."""
+        parts = parts_of(request_id, choices)
+        await self.llm.engine_core.call_utility_all_async("gateway_lease", parts, ids, last)
 
     async def abort(self, request_id: str, choices: int, counted: Callable[[int, int], None]) -> None:
         """Take a request out of the engine.
@@ -169,6 +179,11 @@ class Session:
         except (TimeoutError, EngineDeadError) as error:
             raise UnavailableError("The model does not answer. Try again.", retry_after=2) from error
         return answers
+
+    def _step(self) -> None:
+        """The engine has made a step."""
+        self.pulse.step()
+        self.watch.step()
 
     def close(self) -> None:
         """The engine is gone: fail what was under way."""

@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from gateway import cores
 from gateway.engines.vllm.link import Progress
 
 if TYPE_CHECKING:
@@ -45,19 +46,26 @@ def set_engine_environment(flags: Sequence[str], *, small_model: bool = False) -
     threads = compute_threads(len(os.sched_getaffinity(0)), small_model=small_model)
     for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
         os.environ.setdefault(name, value)
+    if os.environ["OMP_NUM_THREADS"] == "1":
+        cores.reserve()
     if "--enforce-eager" in flags:
         # Without it vLLM still compiles a few small functions when they are first used, as by the first request for
         # logprobs: half a minute in which the engine answers nobody.
         os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
 
-def compute_threads(cores: int, *, small_model: bool) -> int:
+def compute_threads(available: int, *, small_model: bool) -> int:
     """How many threads compute the model on a CPU.
 
     They wait for one another many times in each step, so whatever else needs a core for a moment stops them all: one
     core is left to HTTP and to what makes text of ids. A large model on few cores needs all of them more than that.
     """
-    return cores if cores < _FEW_CORES and not small_model else max(1, cores - 1)
+    return available if available < _FEW_CORES and not small_model else max(1, available - 1)
+
+
+def host_environment() -> dict[str, str]:
+    """What the engine host is given: not the gateway's keys, tokens and addresses, which no engine has a use for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
 
 
 class EngineHost:
@@ -100,7 +108,9 @@ class EngineHost:
         while not self._stopping.is_set():
             # A session of its own: the terminal's Ctrl-C is for the gateway, which drains before the engine goes.
             with _starting:
-                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+                self._process = subprocess.Popen(  # noqa: S603
+                    self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=host_environment()
+                )
             self._process.wait()
             refused = Progress.read(self._folder).refused
             if refused is not None:
