@@ -23,8 +23,8 @@ RAMP = 3.0  # seconds until the first of a load have been answered
 PROBE_EVERY = 0.05
 PROMPTS = counting_prompts(600)
 
-REFUSED_WITHIN = 0.1
-HEALTH_P99 = 0.1
+PROMPTLY = 0.1
+SHORTLY = 0.5  # in the short form, where the first second, when all threads are filled, is a tenth of the whole
 GOODPUT = 0.9
 MEMORY = 1.1
 
@@ -121,8 +121,8 @@ def test_an_overload_is_refused_at_once_and_costs_no_goodput(
     assert all(one.json["code"] == 503 for one in refused)
     assert {one.status for one in load.probes} == {200}
     assert load.a_second > GOODPUT * peak.a_second
-    assert within < REFUSED_WITHIN
-    assert p99 < HEALTH_P99
+    assert within < (PROMPTLY if full else SHORTLY)
+    assert p99 < (PROMPTLY if full else SHORTLY)
     assert after < MEMORY * before
     # Whoever comes back when it was told to finds what waited then worked off; and it was not told far too much.
     assert load.queue_took < 2 * max(told) + 2
