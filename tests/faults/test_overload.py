@@ -24,7 +24,7 @@ PROBE_EVERY = 0.05
 PROMPTS = counting_prompts(600)
 
 PROMPTLY = 0.1
-SHORTLY = 0.5  # in the short form, where the first second, when all threads are filled, is a tenth of the whole
+SHORTLY = 0.5  # in the short form, which has to hold on a machine that does other things as well
 GOODPUT = 0.9
 MEMORY = 1.1
 
@@ -115,8 +115,8 @@ def test_an_overload_is_refused_at_once_and_costs_no_goodput(
         8,
         f"{TIMES * peak.a_second:.0f} calls a second for {load.seconds:.0f} s, {load.a_second:.0f} served at a peak of "
         f"{peak.a_second:.0f}; {len(refused)} refused within {1000 * within:.0f} ms (p99), told to come back in "
-        f"{min(told)} to {max(told)} s, the queue took {load.queue_took:.1f} s; health p99 {1000 * p99:.0f} ms, {1000 * later:.0f} ms after the first {RAMP:.0f} s; "
-        f"memory {after / before:.2f} of what it was",
+        f"{min(told)} to {max(told)} s, the queue took {load.queue_took:.1f} s; health p99 {1000 * p99:.0f} ms, "
+        f"{1000 * later:.0f} ms after the first {RAMP:.0f} s; memory {after / before:.2f} of what it was",
     )
     assert {one.status for one in load.answered} == {200, 503}
     assert all(one.json["code"] == 503 for one in refused)
