@@ -77,10 +77,11 @@ def _compare(port: int, key: str, pids: list[int], warm_up: int, number: int) ->
     return before, Holding.of(pids)
 
 
-def _tell(figure: Figure, number: int, what: str, before: Holding, after: Holding, *, full: bool) -> None:
+def _tell(figure: Figure, what: str, held: tuple[Holding, Holding], *, full: bool) -> None:
+    before, after = held
     figure(
         14,
-        f"{number} requests on {what}: memory {before.memory:.0f} to {after.memory:.0f} MiB "
+        f"{what}: memory {before.memory:.0f} to {after.memory:.0f} MiB "
         f"({100 * (after.memory / before.memory - 1):+.1f}%), files {before.files} to {after.files}, "
         f"threads {before.threads} to {after.threads}",
     )
@@ -94,12 +95,12 @@ def test_many_requests_on_a_scripted_engine_leak_nothing(tmp_path: Path, figure:
     with scripted(tmp_path) as server:
         _ask(server.port, server.key, 10)  # it is up
         pids = [server.process.pid, *machine.descendants(server.process.pid)]
-        before, after = _compare(server.port, server.key, pids, number // 3 if not full else number // 10, number)
-    _tell(figure, number, "a scripted engine", before, after, full=full)
+        held = _compare(server.port, server.key, pids, number // 3 if not full else number // 10, number)
+    _tell(figure, f"{number} requests on a scripted engine", held, full=full)
 
 
 def test_many_requests_on_vllm_leak_nothing(gateway: GatewayServer, figure: Figure, *, full: bool) -> None:
     number = 5000 if full else 600
     pids = [gateway.process.pid, *machine.descendants(gateway.process.pid)]
-    before, after = _compare(gateway.port, gateway.key, pids, number // 3 if not full else number // 10, number)
-    _tell(figure, number, "vLLM", before, after, full=full)
+    held = _compare(gateway.port, gateway.key, pids, number // 3 if not full else number // 10, number)
+    _tell(figure, f"{number} requests on vLLM", held, full=full)
