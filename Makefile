@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help install install-dev test-services serve test check reliability bench demo-model lock format clean
+.PHONY: help install install-dev test-services serve test check reliability bench screenshots demo-model lock format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ reliability: install-dev test-services ## do every fault at full size (a quarter
 bench: install-dev ## the gateway beside vLLM driven directly, in one run
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
+screenshots: install-dev test-services ## the portal's pages as pictures, in var/screenshots
+	@exec $(BIN)/python -m tests.portal.screenshots $(ARGS)
+
 demo-model: install-dev ## train the demo model anew (at most 30 minutes on two cores)
 	@exec $(BIN)/python deploy/demo_model/train.py $(ARGS)
 
@@ -46,4 +49,4 @@ format: ## format the code
 	$(BIN)/ruff format .
 
 clean: ## remove what was installed and cached, but no keys
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache tests/clients/openai/node_modules
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache tests/*/*/node_modules

@@ -36,4 +36,5 @@ app = create_app(
     ),
     max_body_bytes=settings.max_body_bytes,
     admin_token=settings.admin_token,
+    model=settings.model,
 )

@@ -8,7 +8,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from app import cli, errors, safe_headers, telemetry
-from app.contract import TRACE_HEADER
+from app.contract import REPLAYED_HEADER, TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths, refuse_doubled_slash
 from app.routes import register_routes
@@ -17,17 +17,20 @@ from app.services import EXTENSION
 if TYPE_CHECKING:
     from app.services import Services
 
-_EXPOSED_HEADERS = [TRACE_HEADER, "ETag", "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
+_EXPOSED_HEADERS = [TRACE_HEADER, REPLAYED_HEADER, "ETag", "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
 _PREFLIGHT_SECONDS = 600
 
 
-def create_app(services: Services, *, max_body_bytes: int, admin_token: str | None = None) -> Flask:
+def create_app(
+    services: Services, *, max_body_bytes: int, admin_token: str | None = None, model: str | None = None
+) -> Flask:
     """The gateway as a WSGI application.
 
     Args:
         services: what the views call.
         max_body_bytes: largest request body; a larger one is answered with 413.
         admin_token: what management asks for; without one there is no management.
+        model: what is served, a folder or a Hugging Face id, for the portal to show its card.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -39,7 +42,7 @@ def create_app(services: Services, *, max_body_bytes: int, admin_token: str | No
     errors.install(app)
     safe_headers.install(app)
     app.before_request(refuse_doubled_slash)
-    register_routes(app, admin_token)
+    register_routes(app, admin_token, model)
     cli.register_commands(app)
     # A page in a browser may call the API with its key header; no cookie is involved, so any origin will do.
     CORS(app, send_wildcard=True, expose_headers=_EXPOSED_HEADERS, max_age=_PREFLIGHT_SECONDS)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flask import request
+from flask import g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 
 from gateway.errors import InvalidRequestError
@@ -33,11 +33,26 @@ def json_object(example: str = _EXAMPLE) -> dict[str, Any]:
         UnsupportedMediaType: the body is not declared as `application/json` in UTF-8.
         RequestEntityTooLarge: the body is larger than the operator allows.
     """
-    raw = _read()
+    raw = g.pop("raw_body", None)
+    if raw is None:
+        raw = _read()
     if not raw:
         raise InvalidRequestError(f"The body is empty. Send a JSON object such as {example}.")
     _check_media_type()
     return parse_object(raw, example)
+
+
+def raw_body() -> bytes:
+    """The bytes of the current request's body; `json_object` may be asked afterwards.
+
+    Raises:
+        InvalidRequestError: a truncated body.
+        RequestEntityTooLarge: the body is larger than the operator allows.
+    """
+    if "raw_body" not in g:
+        g.raw_body = _read()
+    found: bytes = g.raw_body
+    return found
 
 
 def _read() -> bytes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 TRACE_HEADER = "X-Trace-Id"
+REPLAYED_HEADER = "Idempotent-Replayed"
+"""`true` where the answer was made for an earlier request with the same Idempotency-Key; the name is Stripe's."""
 
 SAFE_HEADERS = {
     "Cache-Control": "no-store",  # an answer is its caller's alone

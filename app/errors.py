@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, request
@@ -13,6 +14,9 @@ from app.contract import OpenAIError, error_body, is_openai
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway import errors
 from gateway.engine import Cancelled
+
+if TYPE_CHECKING:
+    from app.telemetry import Entry
 
 STATUS: dict[type[errors.GatewayError], int] = {
     errors.InvalidRequestError: 400,
@@ -64,26 +68,25 @@ def _body(status: int, message: str, param: str | None = None) -> bytes:
     return error_body(status, message, entry().trace_id, openai)
 
 
-def note(error: errors.GatewayError) -> None:
+def note(error: errors.GatewayError, current: Entry) -> None:
     """Put a failure into the request's log line: its class and the operator's detail, not the caller's message."""
-    current = entry()
     current.status = status_of(error)
     current.error = type(error).__name__
     current.detail = error.detail
     current.limit = error.limit
 
 
-def as_gateway_error(error: Exception) -> errors.GatewayError:
+def as_gateway_error(error: Exception, trace_id: str) -> errors.GatewayError:
     """The failure as it may be told; one that nobody foresaw is logged with its stack and told as an internal error."""
     if isinstance(error, errors.GatewayError):
         return error
-    log.error("a request failed", trace_id=entry().trace_id, exc_info=_without_values(error))
+    log.error("a request failed", trace_id=trace_id, exc_info=_without_values(error))
     return errors.InternalError(type(error).__name__)
 
 
 def answer(error: errors.GatewayError) -> Response:
     """The response that tells a failure."""
-    note(error)
+    note(error, entry())
     response = Response(body_of(error), status_of(error), content_type="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -112,7 +115,7 @@ def _answer_cancelled(_: Cancelled) -> Response:
 
 
 def _answer_fault(error: Exception) -> Response:
-    return answer(as_gateway_error(error))
+    return answer(as_gateway_error(error, entry().trace_id))
 
 
 def _without_values(error: Exception) -> Exception:

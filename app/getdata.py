@@ -8,7 +8,7 @@ from flask import Blueprint
 
 from app import schemas, streaming
 from app.body import json_object
-from app.calls import begin_call
+from app.calls import call
 from app.openapi.operation import describe
 from app.openapi.operations import generating
 from app.paths import GET_DATA, SYSTEM_PROMPT_GET_DATA
@@ -17,6 +17,8 @@ from app.services import services
 if TYPE_CHECKING:
     from flask import Response
     from marshmallow import Schema
+
+    from gateway.admission import Admission
 
 blueprint = Blueprint("getdata", __name__)
 
@@ -39,7 +41,9 @@ def system_prompt_get_data() -> Response:
 
 
 def _generate(schema: Schema) -> Response:
-    admission = begin_call()
-    wanted = schemas.load(schema, json_object())
-    answer = services().gateway.generate(admission, wanted)
-    return streaming.respond(answer, streaming.GET_DATA, stream=wanted.stream)
+    def make(admission: Admission) -> Response:
+        wanted = schemas.load(schema, json_object())
+        answer = services().gateway.generate(admission, wanted)
+        return streaming.respond(answer, streaming.GET_DATA, stream=wanted.stream)
+
+    return call(make)

@@ -9,7 +9,7 @@ from flask import Blueprint, jsonify
 from app import streaming
 from app.auth import require_caller
 from app.body import json_object
-from app.calls import begin_call
+from app.calls import call
 from app.openapi.operation import describe
 from app.openapi.operations import generating
 from app.services import services
@@ -20,6 +20,7 @@ from gateway.errors import InvalidRequestError
 if TYPE_CHECKING:
     from flask import Response
 
+    from gateway.admission import Admission
     from gateway.engine import Model
 
 blueprint = Blueprint("openai", __name__)
@@ -72,14 +73,16 @@ def model(id: str) -> Response:  # noqa: A002 - the contract's name for it
 
 
 def _complete(operation: Literal["chat.completions", "completions"], deployment: str | None = None) -> Response:
-    admission = begin_call()
-    body = json_object()
-    if deployment is not None:
-        body["model"] = deployment
-    _check(body)
-    wanted = OpenAIRequest(operation, body, entry().trace_id)
-    answer = services().gateway.complete(admission, wanted)
-    return streaming.respond(answer, streaming.OPENAI, stream=wanted.stream)
+    def make(admission: Admission) -> Response:
+        body = json_object()
+        if deployment is not None:
+            body["model"] = deployment
+        _check(body)
+        wanted = OpenAIRequest(operation, body, entry().trace_id)
+        answer = services().gateway.complete(admission, wanted)
+        return streaming.respond(answer, streaming.OPENAI, stream=wanted.stream)
+
+    return call(make, deployment or "")
 
 
 def _check(body: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +10,7 @@ import orjson
 from flask import Response, request, stream_with_context
 
 from app import errors
+from app.contract import REPLAYED_HEADER
 from app.hangup import watcher
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway.engine import Cancelled, Chunk, Delta, Finish
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
     from app.telemetry import Entry
     from gateway.engine import Event
+    from gateway.errors import GatewayError
+    from gateway.sealing import KeptAnswer, Recording
     from gateway.service import Answer
 
+_JSON = "application/json"
+_EVENTS = "text/event-stream"
+# nginx would collect a stream otherwise.
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -32,11 +39,11 @@ class StreamBrokenError(Exception):
 class Dialect(Protocol):
     """How an API writes answers."""
 
-    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
+    def whole(self, answer: Answer, events: Iterable[Event], trace_id: str) -> bytes:
         """All of an answer as one JSON object."""
         ...
 
-    def event(self, answer: Answer, event: Event) -> bytes:
+    def event(self, answer: Answer, event: Event, trace_id: str) -> bytes:
         """One event of the engine's as server-sent events; nothing where it says nothing to the caller."""
         ...
 
@@ -48,18 +55,16 @@ class Dialect(Protocol):
 class _GetData:
     """Section 3 of the contract."""
 
-    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
+    def whole(self, answer: Answer, events: Iterable[Event], trace_id: str) -> bytes:
         text = "".join(event.text for event in events if isinstance(event, Delta))
-        return orjson.dumps(
-            {"status": 200, "content-type": "application/json", "generated_text": text, **_tail(answer)}
-        )
+        return orjson.dumps({"status": 200, "content-type": _JSON, "generated_text": text, **_tail(answer, trace_id)})
 
-    def event(self, answer: Answer, event: Event) -> bytes:
+    def event(self, answer: Answer, event: Event, trace_id: str) -> bytes:
         match event:
             case Delta(text=text) if text:
                 return b"data: " + orjson.dumps({"generated_text": text}) + b"\n\n"
             case Finish():
-                last = orjson.dumps({"status": 200, "generated_text": "", **_tail(answer)})
+                last = orjson.dumps({"status": 200, "generated_text": "", **_tail(answer, trace_id)})
                 return b"data: " + last + b"\n\n" + _DONE
             case _:
                 return b""
@@ -71,12 +76,12 @@ class _GetData:
 class _OpenAI:
     """OpenAI's form. vLLM has written it already."""
 
-    def whole(self, answer: Answer, events: Iterable[Event]) -> bytes:
-        del answer
+    def whole(self, answer: Answer, events: Iterable[Event], trace_id: str) -> bytes:
+        del answer, trace_id
         return "".join(event.body for event in events if isinstance(event, Chunk)).encode()
 
-    def event(self, answer: Answer, event: Event) -> bytes:
-        del answer
+    def event(self, answer: Answer, event: Event, trace_id: str) -> bytes:
+        del answer, trace_id
         return b"data: " + event.body.encode() + b"\n\n" if isinstance(event, Chunk) else _DONE
 
     def failure(self, body: bytes) -> bytes:
@@ -92,71 +97,120 @@ def respond(answer: Answer, dialect: Dialect, *, stream: bool) -> Response:
     """The HTTP answer of a generating operation. What fails before the first event has a status of its own."""
     current = entry()
     current.answer, current.stream = answer, stream
-    return _streamed(answer, dialect) if stream else _whole(answer, dialect)
+    return _Stream(answer, dialect, current).response() if stream else _whole(answer, dialect, current)
 
 
-def _watched(answer: Answer) -> AbstractContextManager[None]:
-    return watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel)
-
-
-def _whole(answer: Answer, dialect: Dialect) -> Response:
-    try:
-        with _watched(answer):
-            events = list(answer)  # to the end, where the usage is exact
-        body = dialect.whole(answer, events)
-    except BaseException:
-        answer.usage.delivered_tokens = 0  # all of it or nothing
-        raise
-    return Response(body, content_type="application/json")
-
-
-def _streamed(answer: Answer, dialect: Dialect) -> Response:
-    events = iter(answer)
-    with _watched(answer):
-        first = next(events)
-    body = stream_with_context(_events(answer, dialect, first, events))
-    response = Response(body, content_type="text/event-stream")
-    response.call_on_close(partial(_release, answer, entry()))
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would collect the stream otherwise
+def replay(kept: KeptAnswer) -> Response:
+    """The HTTP answer of a request whose Idempotency-Key has its answer already: the same bytes once more."""
+    current = entry()
+    current.replay_of, current.stream = kept.trace_id, kept.media_type == _EVENTS
+    response = Response(kept.body, content_type=kept.media_type)
+    response.headers[REPLAYED_HEADER] = "true"
+    if current.stream:
+        response.headers.update(_STREAM_HEADERS)
     return response
 
 
-def _events(answer: Answer, dialect: Dialect, first: Event, rest: Iterator[Event]) -> Iterator[bytes]:
+def _watched(answer: Answer, current: Entry) -> AbstractContextManager[None]:
+    if _recording(current) is not None:  # who sends the key again is to get this answer: it is made to its end
+        return nullcontext()
+    return watcher.watch(request.environ.get("gunicorn.socket"), answer.cancel)
+
+
+def _recording(current: Entry) -> Recording | None:
+    return None if current.admission is None else current.admission.recording
+
+
+def _whole(answer: Answer, dialect: Dialect, current: Entry) -> Response:
     try:
-        with _watched(answer):
-            for event in chain((first,), rest):
-                if isinstance(event, Finish):
-                    entry().settle()  # before the caller knows: what it asks next finds this call in its usage
-                yield dialect.event(answer, event)
-    except (Cancelled, GeneratorExit) as end:
-        _note_hangup(answer, entry())
-        if isinstance(end, GeneratorExit):  # the server could not write
-            raise
-    except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
-        failure = errors.as_gateway_error(error)
-        errors.note(failure)
-        entry().settle()
-        yield dialect.failure(errors.body_of(failure))
-        raise StreamBrokenError from None
+        with _watched(answer, current):
+            events = list(answer)  # to the end, where the usage is exact
+        body = dialect.whole(answer, events, current.trace_id)
+    except BaseException:
+        answer.usage.delivered_tokens = 0  # all of it or nothing
+        raise
+    if (recording := _recording(current)) is not None:
+        recording.add(body)
+        recording.finish(_JSON)
+    return Response(body, content_type=_JSON)
 
 
-def _release(answer: Answer, current: Entry) -> None:
-    """Let go of an answer whose response is closed, also where the server never began to send it."""
-    if current.error is None:
-        _note_hangup(answer, current)
-    answer.close()
+class _Stream:
+    """An answer on its way, event by event."""
+
+    def __init__(self, answer: Answer, dialect: Dialect, current: Entry) -> None:
+        self._answer = answer
+        self._dialect = dialect
+        self._entry = current
+        self._recording = _recording(current)
+        self._events: Iterator[Event] = iter(answer)
+
+    def response(self) -> Response:
+        """Waits for the first event: what fails before it has a status of its own."""
+        with _watched(self._answer, self._entry):
+            first = next(self._events)
+        self._events = chain((first,), self._events)
+        response = Response(stream_with_context(self._sent()), content_type=_EVENTS)
+        response.call_on_close(self._release)
+        response.headers.update(_STREAM_HEADERS)
+        return response
+
+    def _sent(self) -> Iterator[bytes]:
+        try:
+            with _watched(self._answer, self._entry):
+                for event in self._events:
+                    yield self._take(event)
+        except (Cancelled, GeneratorExit) as end:
+            if self._recording is None:
+                self._note_hangup()
+            if isinstance(end, GeneratorExit):  # the server could not write
+                raise
+        except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
+            failure = self._note(error)
+            yield self._dialect.failure(errors.body_of(failure))
+            raise StreamBrokenError from None
+
+    def _take(self, event: Event) -> bytes:
+        piece = self._dialect.event(self._answer, event, self._entry.trace_id)
+        if self._recording is not None:
+            self._recording.add(piece)
+        if isinstance(event, Finish):
+            if self._recording is not None:
+                self._recording.finish(_EVENTS)
+            self._entry.settle()  # before the caller knows: what it asks next finds this call in its usage
+        return piece
+
+    def _release(self) -> None:
+        """Let go of an answer whose response is closed, also where the server never began to send it."""
+        if self._entry.error is None and self._recording is not None:
+            self._finish_unread()
+        if self._entry.error is None:
+            self._note_hangup()
+        self._answer.close()
+
+    def _finish_unread(self) -> None:
+        """The caller is gone, if it has not read all; who sends its key again is to get the whole answer."""
+        try:
+            for event in self._events:
+                self._take(event)
+        except Exception as error:  # noqa: BLE001 - whatever failed is told in the log: nobody reads any more
+            self._note(error)
+
+    def _note(self, error: Exception) -> GatewayError:
+        failure = errors.as_gateway_error(error, self._entry.trace_id)
+        errors.note(failure, self._entry)
+        self._entry.settle()
+        return failure
+
+    def _note_hangup(self) -> None:
+        # A caller may leave when it has what it wants, before `[DONE]` or before the usage: it has not hung up where
+        # the engine had ended by itself.
+        self._answer.close()
+        if self._answer.finish is None:
+            self._entry.status, self._entry.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
 
 
-def _note_hangup(answer: Answer, current: Entry) -> None:
-    # A caller may leave when it has what it wants, before `[DONE]` or before the usage: it has not hung up where the
-    # engine had ended by itself.
-    answer.close()
-    if answer.finish is None:
-        current.status, current.error = CLIENT_CLOSED_REQUEST, "ClientClosedRequest"
-
-
-def _tail(answer: Answer) -> dict[str, Any]:
+def _tail(answer: Answer, trace_id: str) -> dict[str, Any]:
     usage = answer.usage
     return {
         "model": answer.model.name,
@@ -166,5 +220,5 @@ def _tail(answer: Answer) -> dict[str, Any]:
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
         },
-        "traceId": entry().trace_id,
+        "traceId": trace_id,
     }

@@ -46,6 +46,7 @@ class Entry:
         detail: what the operator may know of the failure and the caller may not.
         product: of the subscription.
         limit: which limit of the product's refused it.
+        replay_of: the trace id of the earlier request whose answer it got.
     """
 
     trace_id: str
@@ -61,6 +62,7 @@ class Entry:
     detail: str | None = None
     product: str | None = None
     limit: LimitKind | None = None
+    replay_of: str | None = None
 
     def settle(self) -> None:
         """Write what the call came to into the ledger, where it is one; once."""
@@ -89,6 +91,8 @@ class Entry:
                 "finish_reason": self.answer.finish.reason if self.answer.finish else None,
                 "time_to_first_token_ms": _milliseconds(usage.first_token_seconds),
             }
+        if self.replay_of is not None:
+            fields |= {"stream": self.stream, "replayed": True, "replay_of": self.replay_of}
         if self.error is not None:
             fields |= {"error": self.error, "detail": self.detail}
         write = log.debug if self.operation in PROBES else log.info

@@ -13,8 +13,15 @@ compile() {
 }
 compile --extra cpu --override $out/cpu-overrides.txt -o $out/cpu.txt
 compile --extra cuda -o $out/cuda.txt
-compile -c $out/cpu.txt -o requirements.txt
-compile -c $out/cpu.txt --extra dev -o $out/dev.txt
+# The other two take its versions. Not of what cryptography asks for: with its markers for PyPy uv finds no solution.
+versions=$(mktemp)
+trap 'rm -f "$versions"' EXIT
+python3 - $out/cpu.txt >"$versions" <<'PY'
+import pathlib, re, sys
+print(re.sub(r"^(?:cffi|pycparser)==[^\n]*\n(?:    --hash[^\n]*\n)*", "", pathlib.Path(sys.argv[1]).read_text(), flags=re.M))
+PY
+compile -c "$versions" -o requirements.txt
+compile -c "$versions" --extra dev -o $out/dev.txt
 # A package that is never installed has no place in a lock.
 python3 - $out/cpu.txt <<'PY'
 import pathlib, re, sys

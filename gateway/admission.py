@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.allowances import Extension, Grant, decide, extend, replenished, token_allowances
+from gateway.claims import Free, Kept
 from gateway.engine import Cancelled
-from gateway.errors import PermissionDeniedError, RateLimitedError, UnavailableError
+from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
+from gateway.store import ConstraintError
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from gateway.allowances import Allowance
+    from gateway.claims import Claim, Holder
     from gateway.engine import Model, Standing
     from gateway.ledger import Account, Ledger
     from gateway.products import Limits, Quota
     from gateway.rates import CallRates
+    from gateway.sealing import Recording
     from gateway.subscriptions import Caller
     from gateway.waiting import Place
 
@@ -57,7 +61,8 @@ class Admissions:
         ledger: where they are written.
         rates: the call rates.
         patience: seconds that a call waits for tokens that others have reserved: as long as a request may take.
-        waiting_room: how many calls may wait for them at a time before they are in the engine.
+        waiting_room: how many calls may wait for tokens before they are in the engine, and how many for another call
+            with their key.
         monotonic: seconds.
     """
 
@@ -76,6 +81,7 @@ class Admissions:
         self.monotonic = monotonic
         self.waiting_room = WaitingRoom(waiting_room)
         self.stopping = False
+        self.repeats = threading.BoundedSemaphore(waiting_room)
         self._settled = threading.Condition()
         self._running: dict[str, Admission] = {}
 
@@ -109,6 +115,15 @@ class Admissions:
         with self._settled:  # those that end at this moment are written by their own threads
             self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
 
+    def has(self, call: str) -> bool:
+        """Whether a call of this process runs."""
+        return call in self._running
+
+    def wait_for_end(self, call: str, seconds: float) -> None:
+        """Until a call of this process is settled, or for so long."""
+        with self._settled:
+            self._settled.wait_for(lambda: not self.has(call), seconds)
+
     def add(self, admission: Admission) -> None:
         """It has a row that is open."""
         self._running[admission.call.id] = admission
@@ -138,6 +153,8 @@ class Admission:
         noted: ids that it is known to have produced, all sequences together: more than in `usage` if nobody reads.
         wake: called when another call of this process has been settled, as long as it is set.
         watch: from what to call when the caller hangs up to a context in which that is watched.
+        held: seconds that it waited for another call with its Idempotency-Key.
+        recording: of its answer, for those who send its Idempotency-Key again; None without one.
     """
 
     def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
@@ -154,6 +171,9 @@ class Admission:
         self.wake: Callable[[], None] | None = None
         self.watch: Callable[[Callable[[], None]], AbstractContextManager[None]] = _unwatched
         self._sequences: Sequence[int] = ()
+        self.held = 0.0
+        self.recording: Recording | None = None
+        self._claim: Claim | None = None
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
@@ -168,6 +188,14 @@ class Admission:
             PermissionDeniedError: the call quota of the period is used up.
             UnavailableError: the ledger cannot be reached.
         """
+        self.take_rate()
+        if self.limits.max_concurrency is not None or self.limits.call_quota is not None:
+            with self._account() as account:
+                self._begin(account)
+            self._note_begun()
+
+    def take_rate(self) -> None:
+        """Of `open`, the call rate."""
         limits = self.limits
         if limits.rate is not None:
             try:
@@ -178,14 +206,29 @@ class Admission:
             except UnavailableError:  # they are counted in the same store
                 self._ledger_away = True
                 raise
-        if limits.max_concurrency is not None or limits.call_quota is not None:
+
+    def claim(self, claim: Claim) -> Holder:
+        """Of `open`, the rest, for a call with an Idempotency-Key, which is the call's own then unless another has it.
+
+        Raises:
+            InvalidRequestError: the key came with another request before.
+            InvalidKeyError: the subscription is gone.
+            GatewayError: as `open`.
+        """
+        try:
             with self._account() as account:
-                if limits.max_concurrency is not None:
-                    _check_concurrency(account, limits.max_concurrency)
-                if limits.call_quota is not None:
-                    self._count_call(account, limits.call_quota)
-                account.begin()
+                found = account.standing(claim)
+                if isinstance(found, Free):
+                    self._begin(account)
+                    account.take(claim, found)
+                elif isinstance(found, Kept):
+                    self._show_left(account)
+        except ConstraintError:
+            raise InvalidKeyError("the subscription is gone") from None
+        if isinstance(found, Free):
+            self._claim = claim
             self._note_begun()
+        return found
 
     def admit(self, model: Model, prompt_tokens: int, sequences: Sequence[int]) -> int:
         """The limits that need the prompt: largest answer, tokens a minute, token quota. Reserves what may be used.
@@ -274,11 +317,16 @@ class Admission:
             return
         self._settled = True
         duration = self._all.monotonic() - self._started
-        end = End(status, self.usage, self.model, duration)
+        answer = None if self.recording is None else self.recording.sealed
+        end = End(status, self.usage, self.model, duration, self._claim, answer)
         try:
             self._all.ledger.end(self.call, end, begun=self._begun, later=self._ledger_away)
         finally:  # a row that is open for good must not be shown as alive
             self._all.remove(self)
+
+    def drop(self) -> None:
+        """It is no call of its own: nothing of it goes into the ledger. Only for one that has no row."""
+        self._settled = True
 
     @contextmanager
     def _account(self) -> Iterator[Account]:
@@ -290,6 +338,13 @@ class Admission:
             raise
         self._ledger_away = False
 
+    def _begin(self, account: Account) -> None:
+        if self.limits.max_concurrency is not None:
+            _check_concurrency(account, self.limits.max_concurrency)
+        if self.limits.call_quota is not None:
+            self._count_call(account, self.limits.call_quota)
+        account.begin()
+
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
         left = window.seconds_left(account.now)
@@ -299,6 +354,15 @@ class Admission:
             raise PermissionDeniedError(
                 f"Out of call volume quota. {replenished(left)}", retry_after=left, limit="call_quota"
             )
+
+    def _show_left(self, account: Account) -> None:
+        """For the headers of an answer that takes nothing of what the quotas leave."""
+        quota = self.limits.call_quota
+        if quota is not None and self.requests is None:
+            used, window = account.used("calls", quota)
+            self.requests = Window(quota.amount, max(0, quota.amount - used), window.seconds_left(account.now))
+        for first in token_allowances(account, self.limits)[:1]:
+            self.tokens = Window(first.limit, max(0, first.limit - first.used - first.reserved), first.reset)
 
     def _reserve(self, wanted: _Wanted, *, take: bool = True) -> Grant:
         """One attempt; without `take` to find out whether it is in vain."""

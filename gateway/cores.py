@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 
-_VARIABLE = "GATEWAY_ENGINE_CORE"
+_VARIABLE = "ENGINE_CORE"  # not GATEWAY_…: the engine's processes are given none of those
 _OPERATORS = "VLLM_CPU_OMP_THREADS_BIND"  # vLLM's own; whoever sets it has other plans
 _CORES = 2
 

@@ -19,6 +19,9 @@ BEAT_SECONDS = 1.0
 LOOK_EVERY = 5
 """Beats between two looks at the calls of other processes."""
 
+SWEEP_EVERY = 60
+"""Beats between two looks at the kept answers that are too old."""
+
 DEAD_AFTER_SECONDS = 20.0
 """How long the beat of a call may stand still."""
 
@@ -67,6 +70,7 @@ class Keeper:
         self._watch = watch or Watch()
         self._stopping = threading.Event()
         self._away = False
+        self._more = False  # answers that are too old
         self._thread = threading.Thread(target=self._run, name="ledger-keeper", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +100,11 @@ class Keeper:
             calls = self._ledger.lose(dict.fromkeys(dead))
             log.warning("calls of a process that died are settled with what was noted of them", calls=calls)
 
+    def sweep(self, beats: int) -> None:
+        """Throw old answers away, at each beat as long as there are more. Raises UnavailableError."""
+        if self._more or beats % SWEEP_EVERY == 0:
+            self._more = self._ledger.forget_answers()
+
     def lost(self, produced: Mapping[str, int]) -> None:
         """For `Engine.on_lost`: settle what a killed process left in the engine with what that had produced."""
         try:
@@ -113,6 +122,7 @@ class Keeper:
                 self.beat()
                 if beats % LOOK_EVERY == 0:
                     self.look()
+                self.sweep(beats)
                 self._tell(away=False)
             except GatewayError as error:
                 self._watch.forget()  # no beat could go on meanwhile

@@ -69,6 +69,10 @@ class KeyHasher:
         """What keeps the prefix cache of some from all others: 32 hex digits that no caller can know."""
         return hmac.digest(self._pepper, f"prefix cache of {sharers}".encode(), "sha256")[:16].hex()
 
+    def derived(self, purpose: str) -> bytes:
+        """Another secret of 32 bytes, for one purpose; from it neither the pepper nor other secrets can be found."""
+        return hmac.digest(self._pepper, f"secret for {purpose}".encode(), "sha256")
+
 
 def load_pepper(path: Path) -> bytes:
     """The pepper in the file `path`, made at the first call; several processes may call at once.

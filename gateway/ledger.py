@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from gateway import claims
 from gateway.errors import GatewayError, UnavailableError
 from gateway.periods import Period, Window, window
 from gateway.rates.windows import SKEW
-from gateway.store import ConstraintError, call_rows
+from gateway.store import ConstraintError, call_rows, kept_rows
 from gateway.subscriptions import utc_now
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
+    from gateway.claims import Claim, Holder
     from gateway.products import Quota
     from gateway.store import Store
     from gateway.store.direct import Direct
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 MINUTE = timedelta(seconds=60)
 LOST = "lost"
 """The finish reason of a call whose process died."""
+
+REPLACED = "replaced"
+"""The finish reason of a call that the gateway failed, and that was sent again with its key: it costs nothing."""
 
 _MOST_UNWRITTEN = 10_000
 
@@ -90,12 +95,16 @@ class End:
 
     Attributes:
         status: the HTTP status that the caller was told; 499 for one that hung up (nginx's number).
+        claim: the key that it was made for.
+        answer: to keep for that key, sealed.
     """
 
     status: int
     usage: Usage
     model: str | None
     duration_seconds: float | None
+    claim: Claim | None = None
+    answer: bytes | None = None
 
 
 class Account:
@@ -152,6 +161,19 @@ class Account:
     def extend(self, *, reserved: int, produced: int) -> bool:
         """Write what it may cost now and has produced so far; False where others took it for dead and have ended it."""
         return call_rows.extend(self._connection, self._call.id, reserved=reserved, produced=produced)
+
+    def standing(self, claim: Claim) -> Holder:
+        """Who has a key now. Raises InvalidRequestError where it came with another request."""
+        return claims.standing(self._connection, claim, self.now)
+
+    def take(self, claim: Claim, free: claims.Free) -> None:
+        """Give a free key to the call, which has begun. A call that the gateway failed for it costs nothing any more.
+
+        Raises ConstraintError (from the transaction) where the subscription is gone.
+        """
+        if free.failed is not None:
+            _waive(self._connection, free.failed)
+        claims.take(self._connection, claim, self._call.id, self.now, known=free.known)
 
 
 class Ledger:
@@ -213,6 +235,16 @@ class Ledger:
         with self._store.writing() as connection:
             call_rows.note(connection, produced)
 
+    def running_for(self, claim: Claim) -> str | None:
+        """The id of the call that runs for a key. Raises UnavailableError."""
+        with self._store.looking() as connection:
+            return kept_rows.running(connection, claim.key)
+
+    def forget_answers(self) -> bool:
+        """Throw away some of the kept answers that are too old; whether there may be more. Raises UnavailableError."""
+        with self._store.writing() as connection:
+            return claims.sweep(connection, self.clock())
+
     def beats(self) -> dict[str, int]:
         """The beat of every call that runs, in whatever process. Raises UnavailableError."""
         with self._store.reading() as connection:
@@ -235,7 +267,8 @@ class Ledger:
                 pass
             else:
                 return
-        values = _end_values(end, self.clock())
+        now = self.clock()
+        values = _end_values(end, now)
         with self._store.writing_directly() as connection:
             # Whoever decides under this lock sees the call as running or as ended, never as neither.
             call_rows.lock(connection, call.subscription_id)
@@ -243,6 +276,8 @@ class Ledger:
                 _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens) - 1, usage=end.usage)
             else:
                 _correct(connection, call, end, values)
+            if end.claim is not None:
+                _close(connection, call, end.claim, end, now)
 
     def _write_whole(self, call: Call, end: End) -> None:
         values = _end_values(end, self.clock())
@@ -286,6 +321,23 @@ def _correct(connection: Direct, call: Call, end: End, values: Mapping[str, obje
     call_rows.use(connection, call.subscription_id, "calls", call.started_at, counted)
     tokens = end.usage.total_tokens - _tokens(row)
     call_rows.use(connection, call.subscription_id, "tokens", call.started_at, tokens)
+
+
+def _waive(connection: Direct, row: Row[Any]) -> None:
+    """Take back what a call that has ended is charged for."""
+    free = {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "delivered_tokens": 0}
+    kept = {name: getattr(row, name) for name in call_rows.END}
+    call_rows.correct(connection, row.id, {**kept, **free, "finish_reason": REPLACED})
+    counted = _counts(row.status, 0) - _counts(row.status, row.completion_tokens)
+    call_rows.use(connection, row.subscription_id, "calls", row.started_at, counted)
+    call_rows.use(connection, row.subscription_id, "tokens", row.started_at, -_tokens(row))
+
+
+def _close(connection: Direct, call: Call, claim: Claim, end: End, now: datetime) -> None:
+    if end.answer is None:
+        claims.release(connection, claim, call.id, status=end.status, tokens=end.usage.total_tokens)
+    else:
+        claims.keep(connection, claim, call.id, end.answer, now)
 
 
 def _use(connection: Direct, call: Call, *, calls: int, usage: Usage) -> None:

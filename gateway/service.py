@@ -17,16 +17,20 @@ from gateway.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
 from gateway.leases import LeasedGeneration
 from gateway.observer import Observer
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.admission import Admission, Admissions, Window
     from gateway.engine import Engine, Event, Generation, OpenAIRequest
+    from gateway.keys import KeyHasher
     from gateway.ledger import Usage
+    from gateway.sealing import KeptAnswer
     from gateway.subscriptions import Caller
 
 # Places in the engine's queue between two priorities of products.
@@ -73,7 +77,7 @@ class Gateway:
     Args:
         engine: what makes the answers.
         admissions: holds the limits of products, and writes down what calls cost.
-        cache_salt: from those who share a prefix cache to what keeps it from others.
+        hasher: makes what keeps a prefix cache from others, and what answers are sealed with.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
         longest_queue: seconds that a call may have to wait for its turn in the engine.
@@ -83,7 +87,7 @@ class Gateway:
         self,
         engine: Engine,
         admissions: Admissions,
-        cache_salt: Callable[[str], str],
+        hasher: KeyHasher,
         request_timeout: float,
         clock: Callable[[], float] = time.monotonic,
         *,
@@ -91,10 +95,11 @@ class Gateway:
     ) -> None:
         self._engine = engine
         self._admissions = admissions
+        self._idempotency = Idempotency(admissions, hasher.derived("idempotency"))
         self._keeper = Keeper(admissions)
         self._backlog = Backlog(longest_queue)
         self._observer = Observer(engine, self._backlog, lambda: bool(admissions.all_running))
-        self._cache_salt = cache_salt
+        self._cache_salt = hasher.cache_salt
         self._request_timeout = request_timeout
         self._clock = clock
 
@@ -130,6 +135,26 @@ class Gateway:
         """
         return self._admissions.of(caller, operation, trace_id)
 
+    def open_once(
+        self, admission: Admission, key: str, request: Sequence[bytes], gone: threading.Event
+    ) -> KeptAnswer | None:
+        """`Admission.open`, for a call that has an Idempotency-Key.
+
+        Args:
+            admission: of the call.
+            key: as the caller sent it.
+            request: what makes a request the same as another.
+            gone: set when the caller hangs up.
+
+        Returns:
+            The answer that the key has already; None where the call is to be made.
+
+        Raises:
+            GatewayError: as `Idempotency.open`, which has more to say.
+            Cancelled: the caller hung up.
+        """
+        return self._idempotency.open(admission, key, request, patience=self._request_timeout, gone=gone)
+
     def generate(self, admission: Admission, request: GenerateRequest) -> Answer:
         """Admit a request and begin to answer it.
 
@@ -140,7 +165,7 @@ class Gateway:
             RateLimitedError: the product's tokens of a minute are used up.
             UnavailableError: the engine is not ready or has too much to do, or the ledger cannot be reached.
         """
-        started = self._clock()
+        stopwatch = self._stopwatch(admission)
         model = self._model_to_answer(self._model_for(admission, request.model))
         self._backlog.check(self._priority(admission))
         prompt_ids = self._engine.encode(request.messages)
@@ -154,7 +179,7 @@ class Gateway:
             lease.of(generation) if lease else generation,
             model,
             admission.usage,
-            Stopwatch(started, self._request_timeout, self._clock),
+            stopwatch,
         )
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
@@ -164,7 +189,7 @@ class Gateway:
             DeadlineExceededError: the request's time was over before it was understood.
             GatewayError: as `generate`.
         """
-        stopwatch = Stopwatch(self._clock(), self._request_timeout, self._clock)
+        stopwatch = self._stopwatch(admission)
         name = self._model_for(admission, request.model)
         model = self._model_to_answer(name)
         self._backlog.check(self._priority(admission))
@@ -220,6 +245,9 @@ class Gateway:
                 return model
         served = ", ".join(model.name for model in models)
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
+
+    def _stopwatch(self, admission: Admission) -> Stopwatch:
+        return Stopwatch(self._clock() - admission.held, self._request_timeout, self._clock)
 
     def _model_for(self, admission: Admission, name: str | None) -> str:
         """The name of the model that a call may use: the one it named, or the first that its product has.

@@ -108,7 +108,7 @@ def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:
     return Gateway(
         engine,
         admissions,
-        key_store.hasher.cache_salt,
+        key_store.hasher,
         settings.request_timeout,
         longest_queue=settings.queue_timeout,
     )

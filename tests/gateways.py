@@ -42,10 +42,17 @@ def make_gateway(  # noqa: PLR0913 - each has a default
     monotonic: Callable[[], float] = time.monotonic,
     clock: Callable[[], datetime] = utc_now,
     patience: float = PATIENCE_SECONDS,
+    waiting_room: int = 64,
 ) -> Gateway:
     """A gateway whose limits are real."""
-    admissions = Admissions(Ledger(store, clock), CallRates(MemoryWindows()), patience=patience, monotonic=monotonic)
-    return Gateway(engine, admissions, KeyHasher(PEPPER).cache_salt, timeout, monotonic)
+    admissions = Admissions(
+        Ledger(store, clock),
+        CallRates(MemoryWindows()),
+        patience=patience,
+        waiting_room=waiting_room,
+        monotonic=monotonic,
+    )
+    return Gateway(engine, admissions, KeyHasher(PEPPER), timeout, monotonic)
 
 
 def make_services(gateway: Gateway, subscriptions: Subscriptions, store: Store) -> Services:

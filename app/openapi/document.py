@@ -13,7 +13,7 @@ from app.contract import TRACE_HEADER
 from app.openapi.converter import Plugin
 from app.openapi.failures import DIALECTS, Dialect
 from app.openapi.headers import HEADERS, TRACEPARENT, on_the_wire
-from app.openapi.operation import operation_of
+from app.openapi.operation import is_page, operation_of
 from app.openapi.security import SCHEMES
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ _TAGS = {
     "Management": "For the operator. Off without an admin token.",
     "Health": "For orchestrators.",
     "Description": "This document.",
+    "Portal": "Pages for people.",
 }
 
 _PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -61,7 +62,7 @@ _PATH_EXAMPLES = {"sid": "acme", "pid": "gold", "id": "get-data-demo", "deployme
 
 
 def document(app: Flask) -> dict[str, Any]:
-    """The OpenAPI document of every route of an app.
+    """The OpenAPI document of every route of an app, its pages apart.
 
     Raises:
         UndescribedError: a view does not say what it does.
@@ -69,7 +70,8 @@ def document(app: Flask) -> dict[str, Any]:
     plugin = Plugin()
     spec = _empty(plugin)
     refer = partial(_refer, plugin)
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: list(_TAGS).index(_described(app, rule).tag)):
+    rules = [rule for rule in app.url_map.iter_rules() if not is_page(app.view_functions[rule.endpoint])]
+    for rule in sorted(rules, key=lambda rule: list(_TAGS).index(_described(app, rule).tag)):
         operation = _described(app, rule)
         for method in sorted((rule.methods or set()) - _IMPLIED):
             description = _operation(rule, operation, getdoc(app.view_functions[rule.endpoint]) or "", refer)

@@ -120,6 +120,16 @@ _ALL = {
     ),
 }
 
+_GENERATING_400 = Failure(
+    "The body, a field or the prompt is at fault; or the prompt is longer than the context; or an Idempotency-Key is "
+    "at fault or came with another request.",
+    {
+        **_ALL[400].messages,
+        "another request": "The header Idempotency-Key has a key that came with another request in the last 24 hours. "
+        "Send a new key with a new request, and the same request to get its answer again.",
+    },
+)
+
 _ADMIN = {
     **_ALL,
     400: Failure(
@@ -157,11 +167,17 @@ _ADMIN = {
     ),
 }
 
+_IN_USE = Failure(
+    "A request with the same Idempotency-Key is being answered, and too many wait for its answer already.",
+    {"in use": "A request with the same Idempotency-Key is being answered. Try again in 1 seconds to get its answer."},
+    _RETRY,
+)
+
 # Told before a call is admitted, and so without what its limits leave.
 _BEFORE_ADMISSION = {401, 405, 408, 414, 431}
 _GENERATING = {
     status: failure if status in _BEFORE_ADMISSION else replace(failure, headers=(*failure.headers, *LIMIT_HEADERS))
-    for status, failure in _ALL.items()
+    for status, failure in {**_ALL, 400: _GENERATING_400, 409: _IN_USE}.items()
 }
 
 DIALECTS: dict[str, Dialect] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.auth import ADMIN_CHALLENGE, CHALLENGE
-from app.contract import TRACE_HEADER
+from app.contract import REPLAYED_HEADER, TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.openapi.examples import TRACE_ID
 
@@ -32,6 +32,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         TRACE_ID,
         required=True,
+    ),
+    REPLAYED_HEADER: _header(
+        "`true` where the answer was made for an earlier request with the same Idempotency-Key: it costs nothing.",
+        {"type": "string", "enum": ["true"]},
+        "true",
     ),
     "ETag": _header(
         "Which version of it this is. Compared as it is.", {"type": "string"}, '"1042032787219"', required=True

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     View = TypeVar("View", bound=Callable[..., Any])
 
 _ATTRIBUTE: Final = "openapi_operation"
+_PAGE: Final = "is_page"
 
 
 class UndescribedError(Exception):
-    """A route has no description: its view lacks `describe`."""
+    """A route has no description: its view lacks `describe`, and is no `page`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,20 @@ def describe(operation: Operation) -> Callable[[View], View]:
     return remember
 
 
+def page(view: View) -> View:
+    """Says that a view makes a page for people, or a part of one: it is no operation. Stands below the route."""
+    setattr(view, _PAGE, True)
+    return view
+
+
+def is_page(view: Callable[..., Any]) -> bool:
+    """Whether `page` stands below the view's route."""
+    return getattr(view, _PAGE, False)
+
+
 def operation_of(view: Callable[..., Any], endpoint: str) -> Operation:
     """What `describe` has tied to a view. Raises UndescribedError."""
     found = getattr(view, _ATTRIBUTE, None)
     if not isinstance(found, Operation):
-        raise UndescribedError(f"The route `{endpoint}` has no description. Put @describe(…) below it.")
+        raise UndescribedError(f"The route `{endpoint}` has no description. Put @describe(…) below it, or @page.")
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.management.paging import DEFAULT_TOP, LARGEST_SKIP, LARGEST_TOP
+from gateway.claims import HEADER
+from gateway.sealing import LONGEST_KEY
 from gateway.usage import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ MUST_MATCH = (
     _IF_NONE_MATCH,
 )
 """The conditions of a PATCH and of a DELETE."""
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "description": "Makes it safe to send the request again: within 24 hours the same key with the same body gets the "
+    "same answer and costs nothing, also while the first request still runs. With another body it is 400.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": r"^[\x21-\x7e]+$"},
+    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+}
+"""https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header, of the operations that generate."""
 
 
 def usage_parameters(filters: Sequence[str], default_by: str) -> tuple[dict[str, Any], ...]:

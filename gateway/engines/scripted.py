@@ -178,12 +178,12 @@ class _Completion:
 
 def _prompt_of(body: Mapping[str, Any]) -> str:
     """The text of a request in OpenAI's form: texts only, where vLLM takes more."""
-    texts = [body["prompt"]] if "prompt" in body else []
-    turns = body.get("messages", [])
-    if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
-        texts += [turn.get("content") for turn in turns]
-    if not texts or not all(isinstance(text, str) and text for text in texts):
-        field = "prompt" if "prompt" in body else "messages"
+    field = "prompt" if body.get("prompt") else "messages"
+    turns = [{"content": body["prompt"]}] if field == "prompt" else body.get("messages")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        turns = []
+    texts = [text for turn in turns if isinstance(text := turn.get("content"), str) and text]
+    if not texts or len(texts) < len(turns):
         raise InvalidRequestError(f"Field `{field}` should have text.", param=field)
     return "".join(texts)
 

@@ -141,6 +141,23 @@ class CallRateColumns(TypedColumns):
     at: Named[int] = Column(BigInteger, index=True)
 
 
+class KeptAnswerColumns(TypedColumns):
+    """Calls with an Idempotency-Key: whose it is, and its answer once it has one. Nothing of it in the clear.
+
+    `key_digest` and `fingerprint` stand for the key and for the request. `call_id` is the row of `calls` that runs or
+    ran for it. `made_at` is when it was begun, and later when its answer was kept.
+    """
+
+    subscription_id: Named[str] = Column(
+        String(ID_LENGTH), ForeignKey("subscriptions.id", ondelete="CASCADE"), primary_key=True
+    )
+    key_digest: Named[bytes] = Column(LargeBinary(32), primary_key=True)
+    fingerprint: Named[bytes] = Column(LargeBinary(32))
+    call_id: Named[str] = Column(String(32))
+    made_at: Named[datetime] = Column(UtcDateTime, index=True)
+    answer: Named[bytes | None] = Column(LargeBinary)
+
+
 products = Table(
     "products",
     metadata,
@@ -171,3 +188,4 @@ quota_use = Table(
     CheckConstraint("used >= 0", name="used"),
 )
 call_rates = Table("call_rates", metadata, CallRateColumns)
+kept_answers = Table("kept_answers", metadata, KeptAnswerColumns)

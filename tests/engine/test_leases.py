@@ -167,7 +167,7 @@ def test_a_form_that_is_asked_for_is_kept_over_leases(vllm_engine: VllmEngine) -
     whole = ids_of(drain(begin(vllm_engine, None, asked)))
     generation = begin(vllm_engine, Lease(2, lambda: None), asked)
     for ids in range(2, 100, 3):
-        wait_for(lambda ids=ids: generation.standings()[0].ended or generation.standings()[0].produced == ids, "it")
+        until_held(generation, ids)
         generation.extend(Lease(ids + 3, lambda: None))
     assert ids_of(drain(generation)) == whole
 

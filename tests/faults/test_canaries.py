@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
 
 
 def schema(canary: str) -> dict[str, Any]:
-    """A JSON schema that xgrammar has something to say about, with a canary wherever there can be one."""
+    """A JSON schema with a canary wherever one can be: more than xgrammar can do, and so for another engine."""
     texts = {"type": "string", "pattern": f"(^{canary}$)", "description": canary}
     return {
         "title": canary,
@@ -73,23 +73,35 @@ def schema(canary: str) -> dict[str, Any]:
     }
 
 
+def anchored(canary: str) -> dict[str, Any]:
+    """One that xgrammar makes a grammar of, and warns of the anchors in it."""
+    return {"type": "object", "properties": {"a": {"type": "string", "pattern": f"(^{canary}$)"}}, "required": ["a"]}
+
+
+def form(canary: str, of: dict[str, Any]) -> dict[str, Any]:
+    """The `response_format` of a schema."""
+    return {"type": "json_schema", "json_schema": {"name": canary, "schema": of}}
+
+
 def bodies(canary: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests that are served, and requests that are not, by operation."""
     said = [{"role": "system", "content": canary}, {"role": "user", "content": canary}]
     tool = {"name": canary, "description": canary, "parameters": schema(canary)}
-    wanted = {"type": "json_schema", "json_schema": {"name": canary, "schema": schema(canary)}}
+    wanted, simple = form(canary, schema(canary)), form(canary, anchored(canary))
     for stream in (False, True):
         plain = {"prompt": canary, "max_tokens": 2, "stream": stream}
         yield GET_DATA, plain
         yield "/system-prompt-get-data", {**plain, "system prompt": canary}
         yield GET_DATA, {**plain, "stop": [canary]}
         yield GET_DATA, {**plain, "response_format": wanted}
+        yield GET_DATA, {**plain, "response_format": simple}
         yield GET_DATA, {**plain, "prompt": canary * 1000}  # longer than the context
         yield COMPLETIONS, {**plain, "user": canary, "stop": canary, "logprobs": 2}
         yield COMPLETIONS, {**plain, "prompt": [canary, canary], "n": 2}
         chat = {"messages": said, "max_tokens": 2, "stream": stream}
         yield CHAT, {**chat, "metadata": {canary: canary}, "user": canary, "logprobs": True}
         yield CHAT, {**chat, "response_format": wanted}
+        yield CHAT, {**chat, "response_format": simple}
         yield CHAT, {**chat, "tools": [{"type": "function", "function": tool}], "tool_choice": "none"}
         yield CHAT, {**chat, "structured_outputs": {"regex": f"(^{canary}$)|{canary}^a"}}
         yield CHAT, {**chat, "structured_outputs": {"choice": [canary]}}

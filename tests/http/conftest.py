@@ -124,7 +124,12 @@ class Api:
 
     @contextmanager
     def stream(
-        self, body: object, *, path: str = "/get-data", environ: Mapping[str, Any] | None = None
+        self,
+        body: object,
+        *,
+        path: str = "/get-data",
+        environ: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[Stream]:
         """A streamed answer, read as far as the test likes, and then closed as a server does."""
         builder = EnvironBuilder(
@@ -132,7 +137,7 @@ class Api:
             method="POST",
             data=json.dumps(body),
             content_type="application/json",
-            headers=Headers({KEY_HEADER: self.key}),
+            headers=Headers({KEY_HEADER: self.key, **(headers or {})}),
             environ_overrides=dict(environ or {}),
         )
         head: list[Any] = []

@@ -156,7 +156,8 @@ def test_without_the_key_store_a_missing_key_is_still_missing_and_the_process_al
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v2", "/%00", "/%FF%FE", "/..%2F..%2Fetc", "/" + "a" * 5000, "/<script>", "/health", "/health//live"]
+    "path",
+    ["//", "/v2", "/%00", "/%FF%FE", "/..%2F..%2Fetc", "/" + "a" * 5000, "/<script>", "/health", "/health//live"],
 )
 def test_an_unknown_path_is_told_without_being_quoted(api: Api, path: str) -> None:
     message = api.open("PUT", path).assert_error(404, "There is no such operation.")["message"]

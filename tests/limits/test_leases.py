@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -37,10 +37,10 @@ def gateway(engine: ScriptedEngine, store: Store, book: Book) -> Gateway:
     return make_gateway(engine, store, clock=book.clock)
 
 
-def begin(gateway: Gateway, limits: Limits, **options: Any) -> tuple[Admission, Answer]:
+def begin(gateway: Gateway, limits: Limits) -> tuple[Admission, Answer]:
     caller = Caller("acme", "acme", Product("p", "p", limits), "primary")
     admission = gateway.call(caller, "Get Data", "0" * 32)
-    return admission, gateway.generate(admission, GenerateRequest((Message("user", "p" * PROMPT),), **options))
+    return admission, gateway.generate(admission, GenerateRequest((Message("user", "p" * PROMPT),)))
 
 
 def row(book: Book, admission: Admission) -> tuple[int, int]:

@@ -23,7 +23,7 @@ __all__ = ["admin", "clock", "store"]
 # vLLM's own answers, of which the main fields are described, and this document itself.
 _OPEN = {"ChatCompletion", "ChatCompletionChunk", "Completion", "OpenAIUsage", "Description"}
 # Headers that an answer has only where it is described.
-_TELLING = {"etag", "retry-after", "www-authenticate", "allow", "x-trace-id"}
+_TELLING = {"etag", "retry-after", "www-authenticate", "allow", "x-trace-id", "idempotent-replayed"}
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Described:
         assert kind in content, (kind, list(content))
         if kind == "text/event-stream":
             check_stream(self, content[kind], reply.body.decode())
-        elif kind == "text/plain":
+        elif kind in {"text/plain", "text/html"}:
             assert self.faults(content[kind]["schema"], reply.body.decode()) == []
         else:
             assert self.faults(content[kind]["schema"], json.loads(reply.body), strict=True) == []

@@ -37,6 +37,12 @@ def call(admin: Admin, key: str | None, path: str, body: object = None, method: 
     return admin.send("GET" if body is None else method, path, body, {"Authorization": "", **headers})
 
 
+def with_key(admin: Admin, key: str, path: str, body: object, idempotency_key: str) -> Reply:
+    """A caller's request with an Idempotency-Key."""
+    headers = {"Authorization": "", "Ocp-Apim-Subscription-Key": key, "Idempotency-Key": idempotency_key}
+    return admin.send("POST", path, body, headers)
+
+
 def subscribed(admin: Admin, **limits: object) -> str:
     """The key of a subscription for a product with these limits."""
     assert admin.put(GOLD, displayName="Gold", **limits).status == 201
@@ -68,6 +74,11 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
         checked("post", template, call(admin, key, path, body))
         stream = checked("post", template, streamed(admin, key, path, body))
         assert stream.body.endswith(b"data: [DONE]\n\n")
+        for more in ({}, {"stream": True}):
+            for replayed in (None, "true"):
+                keyed = with_key(admin, key, path, {**body, **more}, f"key-{template}-{len(more)}")
+                assert keyed.headers.get("Idempotent-Replayed") == replayed
+                checked("post", template, keyed)
     checked("get", "/v1/models", call(admin, key, "/v1/models"))
     checked("get", "/v1/models/{id}", call(admin, key, "/v1/models/scripted"))
     checked("get", "/me/subscription", call(admin, key, "/me/subscription"))
@@ -80,6 +91,9 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
     document = checked("get", "/openapi.json", admin.api.get("/openapi.json"))
     tag = {"If-None-Match": document.headers["ETag"]}
     checked("get", "/openapi.json", admin.api.open("GET", "/openapi.json", headers=tag))
+    portal = checked("get", "/", admin.api.get("/"))
+    tag = {"If-None-Match": portal.headers["ETag"]}
+    checked("get", "/", admin.api.open("GET", "/", headers=tag))
 
     checked("get", SID, admin.get(ACME))
     checked("patch", SID, admin.patch(ACME, displayName="Acme Inc."))
@@ -118,6 +132,9 @@ def test_every_failure_of_a_prompt_is_described(
     failed(401, call(admin, None, path, body))
     failed(401, call(admin, "0" * 32, path, body))
     failed(400, call(admin, key, path, []))
+    failed(400, with_key(admin, key, path, body, "no key"))
+    assert with_key(admin, key, path, body, "key").status == 200
+    failed(400, with_key(admin, key, path, {**body, "max_tokens": 2}, "key"))
     failed(413, call(admin, key, path, {**body, "more": "a" * MAX_BODY_BYTES}))
     plain = {"Content-Type": "text/plain", "Ocp-Apim-Subscription-Key": key}
     failed(415, admin.api.open("POST", path, body=b"{}", headers=plain))

@@ -11,7 +11,7 @@ from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.openapi.document import document
-from app.openapi.operation import UndescribedError
+from app.openapi.operation import UndescribedError, is_page
 from app.openapi.security import SCHEMES
 from tests.management.conftest import TOKEN, make_api
 from tests.openapi.conftest import check_stream
@@ -30,13 +30,26 @@ def test_it_is_valid_openapi_3_1(described: Described) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(described.document).iter_errors()] == []
 
 
-def test_every_route_with_every_method_is_in_it_and_no_other(described: Described, admin: Admin) -> None:
-    routes = {
+def routes(app: Flask, *, pages: bool) -> set[tuple[str, str]]:
+    """Method and path of each route, either of those that are pages or of all others."""
+    return {
         (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in admin.api.app.url_map.iter_rules()
+        for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if is_page(app.view_functions[rule.endpoint]) is pages
     }
-    assert {(method, path) for method, path, _ in described.operations()} == routes
+
+
+def test_every_route_with_every_method_is_in_it_and_no_other(described: Described, admin: Admin) -> None:
+    assert {(method, path) for method, path, _ in described.operations()} == routes(admin.api.app, pages=False)
+
+
+def test_only_what_is_behind_the_portal_is_left_out_as_a_page(admin: Admin) -> None:
+    left_out = routes(admin.api.app, pages=True)
+    assert left_out
+    for method, path in left_out:
+        assert method == "get"
+        assert path == "/admin" or path.startswith("/portal/")
 
 
 def test_a_route_without_a_description_is_a_fault() -> None:
@@ -72,9 +85,22 @@ def test_each_error_status_of_the_contract_is_described(described: Described) ->
         assert f"OpenAIError{status}" in responses
     for method, path, operation in described.operations():
         if method == "post" and path.startswith(("/get-data", "/system", "/v1", "/openai")):
-            assert {"400", "401", "403", "404", "408", "413", "414", "415", "429", "431", "500", "503", "504"} <= set(
-                operation["responses"]
-            )
+            assert {
+                "400",
+                "401",
+                "403",
+                "404",
+                "408",
+                "409",
+                "413",
+                "414",
+                "415",
+                "429",
+                "431",
+                "500",
+                "503",
+                "504",
+            } <= set(operation["responses"])
     assert "Allow" in responses["Error405"]["headers"]
 
 

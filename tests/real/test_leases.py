@@ -154,8 +154,7 @@ def test_who_hangs_up_while_it_waits_for_a_quota_leaves_the_line(pair: GatewaySe
         connection.request("POST", GET_DATA, content, {"Content-Type": "application/json", **headers})
         wait_for(lambda: caller.open_rows() == 2, "the other one's beginning")
         connection.close()
-        line = pair.request_log(trace_id)
-        assert (line["status"], line["prompt_tokens"]) == (499, 0)
+        assert pair.request_log(trace_id)["status"] == 499
     holder.join(60)
     assert caller.usage()["totalTokens"] == prompt + 40
 

@@ -110,7 +110,7 @@ for thread in threads:
 print(json.dumps(found))
 """
     mine = sorted(os.sched_getaffinity(0))
-    environment = {**os.environ, "GATEWAY_ENGINE_CORE": str(mine[-1])}
+    environment = {**os.environ, "ENGINE_CORE": str(mine[-1])}
     ended = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=30
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from app.contract import REPLAYED_HEADER
 from app.limits import LIMIT_HEADERS
 from app.openapi import answers, bodies
 from app.openapi.examples import EXAMPLES
 from app.openapi.failures import BODY, SERVER
 from app.openapi.operation import Answer, Operation, Stream
+from app.openapi.parameters import IDEMPOTENCY_KEY
 from app.openapi.security import KEY, OPENAI_KEY
 from app.schemas import GetDataSchema, SystemPromptGetDataSchema
 
-_ERRORS = (401, 403, 404, 429, 504, *BODY, *SERVER)
+_ERRORS = (401, 403, 404, 409, 429, 504, *BODY, *SERVER)
+_HEADERS = (*LIMIT_HEADERS, REPLAYED_HEADER)
 
 _GET_DATA_STREAM = Stream(
     'With `"stream": true`: events `data: {"generated_text": "<next piece>"}`, then one with an empty '
@@ -28,7 +31,7 @@ def _get_data(example: str) -> dict[int, Answer]:
             "The text, and what it took.",
             answers.GetDataAnswer,
             {"whole": EXAMPLES[example]},
-            LIMIT_HEADERS,
+            _HEADERS,
             _GET_DATA_STREAM,
         )
     }
@@ -46,6 +49,7 @@ GET_DATA = Operation(
         "with settings": EXAMPLES["get data settings request"],
         "streamed": EXAMPLES["get data stream request"],
     },
+    parameters=(IDEMPOTENCY_KEY,),
     note="The same operation is reached at `/Get%20Data`, in any case and with or without a slash at the end. "
     "The prompt goes through the model's own chat template; what looks like a control token in it is text. "
     "A field that is not known is refused by name.",
@@ -59,6 +63,7 @@ SYSTEM_PROMPT_GET_DATA = Operation(
     security=KEY,
     body=SystemPromptGetDataSchema,
     examples={"prompt": EXAMPLES["system prompt request"]},
+    parameters=(IDEMPOTENCY_KEY,),
     note="The same operation is reached at `/System%20Prompt%20Get%20Data`, in any case and with or without a slash at "
     "the end.",
 )
@@ -87,7 +92,7 @@ def _openai(
         security=OPENAI_KEY,
         body=body,
         examples={"whole": EXAMPLES[f"{kind} request"], "streamed": EXAMPLES[f"{kind} stream request"]},
-        parameters=(version,) if azure else (),
+        parameters=(version, IDEMPOTENCY_KEY) if azure else (IDEMPOTENCY_KEY,),
         note=note,
     )
 
@@ -96,14 +101,14 @@ _CHAT = Answer(
     "The completion, as vLLM's own server writes it.",
     answers.ChatCompletion,
     {"whole": EXAMPLES["chat"]},
-    LIMIT_HEADERS,
+    _HEADERS,
     Stream(_OPENAI_STREAM, (answers.ChatCompletionChunk,), answers.OpenAIErrorBody, EXAMPLES["chat stream"]),
 )
 _COMPLETION = Answer(
     "The completion, as vLLM's own server writes it.",
     answers.Completion,
     {"whole": EXAMPLES["completion"]},
-    LIMIT_HEADERS,
+    _HEADERS,
     Stream(_OPENAI_STREAM, (answers.Completion,), answers.OpenAIErrorBody, EXAMPLES["completion stream"]),
 )
 _AZURE = "The model is the deployment that the path names; a slash in its name may be sent as it is or as `%2F`."

@@ -12,6 +12,14 @@ from app.schemas import RegenerateKeySchema
 
 _PRIVATE = ("Cache-Control",)
 _UNAVAILABLE = 503
+_IF_NONE_MATCH = (
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "The ETag of the document that the caller has.",
+        "schema": {"type": "string"},
+    },
+)
 _EXPOSITION = """\
 # HELP gateway_requests_total Requests answered.
 # TYPE gateway_requests_total counter
@@ -65,12 +73,18 @@ DESCRIPTION = Operation(
         304: Answer("It is the one that the caller has.", headers=("ETag", "Cache-Control")),
     },
     SERVER,
-    parameters=(
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "description": "The ETag of the document that the caller has.",
-            "schema": {"type": "string"},
-        },
-    ),
+    parameters=_IF_NONE_MATCH,
+)
+
+PORTAL = Operation(
+    "Portal",
+    {
+        200: Answer(
+            "The first page.", headers=("ETag", "Cache-Control"), text={"text/html": "<!doctype html>\n<html lang=en>…"}
+        ),
+        304: Answer("It is the one that the caller has.", headers=("ETag", "Cache-Control")),
+    },
+    SERVER,
+    parameters=_IF_NONE_MATCH,
+    note="A page for each operation to try it, samples in many languages, and a caller's own subscription.",
 )

@@ -1,0 +1,1 @@
+"""Calls with an Idempotency-Key: the rules in the store, over HTTP, between processes."""
