@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -47,6 +48,10 @@ proc_name = "get-data-gateway"
 GatewayWorker.read_timeout = settings.read_timeout
 GatewayWorker.drain_timeout = settings.drain_timeout
 GatewayWorker.max_body_bytes = settings.max_body_bytes
+GatewayWorker.vital = ("/health/", "/metrics", "/management/")
+
+# Each connection is an open file, and so is much else; on many systems a process may have 1024 unless it asks for more.
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 _host: EngineHost | None = None
 _console: Console | None = None
@@ -84,7 +89,9 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In a worker, once it has loaded the app: only now is the engine attached, so that the port answers first."""
-    worker.wsgi.extensions["gateway"].gateway.start()
+    gateway = worker.wsgi.extensions["gateway"].gateway
+    worker.retry_after = gateway.retry_after
+    gateway.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests need of the system's packages: PostgreSQL 15 (or later) and Redis, which they start for themselves, and
-# Prometheus' promtool, and chromium for the portal.
+# What the tests need of the system's packages: PostgreSQL 15 (or later) and Redis, which they start for themselves,
+# Prometheus' promtool, chromium for the portal, and a C compiler.
 #   deploy/test-services.sh             installs what is missing, where it may; else says what to type
 #   deploy/test-services.sh --missing   prints the packages that are missing
 set -euo pipefail
@@ -9,6 +9,7 @@ missing=()
 command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql-15)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v promtool >/dev/null || missing+=(prometheus)
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium fonts-dejavu-core)
 
 if [ "${1:-}" = --missing ]; then

@@ -25,8 +25,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -38,7 +40,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from app.contract import new_trace_id, trace_id_from
-from deploy.worker_refusal import BodyCutShort, RequestTooSlow, ServerStopping, answer_to, render
+from deploy.worker_refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping, answer_to, render
 from deploy.worker_request import Framing, GatewayRequest, Unread, framing_of, read_head
 from deploy.worker_socket import AnswerSocket
 
@@ -50,7 +52,9 @@ _log = structlog.get_logger("gateway.http")
 
 _RECEIVE = 65536
 _SWEEP_EVERY = 0.25  # seconds: how exactly the deadlines are kept
+_BEYOND_SECONDS = 5.0  # for the head of a request that is only to be refused
 _LINGER_SECONDS = 2.0  # how long a client may go on sending after its answer, so that it gets to read it
+_LAST_ANSWERS_SECONDS = 0.5  # for those who came just before the end
 _LINGER_BYTES = 16 << 20  # and how much
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -82,6 +86,7 @@ class Connection:
     client: Any
     server: Any
     late: bool  # made after the server was told to stop
+    beyond: bool  # made when as many were open as may be
     deadline: float
     state: State = State.READING
     buffer: bytearray = field(default_factory=bytearray)
@@ -89,6 +94,7 @@ class Connection:
     tried: int = 0  # how many bytes of an incomplete head were given to the parser last
     request: GatewayRequest | None = None  # set once the head is read
     framing: Framing | None = None  # the same
+    vital: bool = False  # the same; whether it is served although the server is full
     trace_id: str = field(default_factory=new_trace_id)
     served: int = 0
     discarded: int = 0
@@ -101,6 +107,7 @@ class Connection:
     def forget_request(self) -> None:
         """Make ready for the next request; what has arrived of it stays in the buffer."""
         self.request = self.framing = None
+        self.vital = False
         self.tried = 0
         self.trace_id = new_trace_id()
 
@@ -122,6 +129,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     write_timeout: float = 60.0  # seconds that one piece of an answer may wait for the client to read
     drain_timeout: float | None = None  # seconds that running requests get at a stop; None for graceful_timeout
     max_body_bytes: int = 1 << 20
+    # Paths that begin so are served when all threads are busy, and on connections beyond `worker_connections`: whoever
+    # looks after the server has to reach it then.
+    vital: tuple[str, ...] = ()
+    vital_threads: int = 8
+    # How many connections beyond `worker_connections` are taken, to be answered with 503.
+    connections_beyond: int = 1024
 
     alive: bool  # gunicorn's own
 
@@ -133,8 +146,25 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.waiting: set[Connection] = set()  # those of them that the poller watches
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
+        self._serving = 0  # requests that threads have, but for the vital ones
+        # A client that has its answer may ask again before its thread is free: so many clients as there are threads
+        # must not meet a full server.
+        self._most = self.cfg.threads + self.cfg.threads // 16 + 1
+        # Seconds until it is worth coming back to a server that is full; set it where the application knows.
+        self.retry_after: Callable[[], float] = lambda: 1.0
         fields, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
         self._largest_head = self.cfg.limit_request_line + fields * (size + 2)
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """With a few threads more for what must be served when all others are busy."""
+        threads = self._most + (self.vital_threads if self.vital else 0)
+        pool, all_started = ThreadPoolExecutor(threads), threading.Event()
+        # A thread is started by whoever submits, who waits for it. In a burst of requests that is the main loop, and
+        # hundreds of threads that work already are before it.
+        for _ in range(threads):
+            pool.submit(all_started.wait)
+        all_started.set()
+        return pool
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -160,7 +190,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """The main loop, then the drain."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
-            self._turn(accepting=len(self.connections) < self.worker_connections)
+            self._turn(accepting=self._has_room())
         self.alive = False
         self._drain()
 
@@ -171,6 +201,10 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.close()
         for listener in self.sockets:
             listener.close()
+
+    def _has_room(self) -> bool:
+        most: int = self.worker_connections + self.connections_beyond
+        return len(self.connections) < most
 
     def _turn(self, *, accepting: bool) -> None:
         self.notify()
@@ -194,7 +228,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                 conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)
         while time.monotonic() < give_up and any(not conn.late for conn in self.connections):
             self._refusing = self._refusing or self._server_stops()
-            self._turn(accepting=self._refusing and len(self.connections) < self.worker_connections)
+            self._turn(accepting=self._refusing and self._has_room())
+        # Those that are there now are still told, and not reset.
+        give_up = min(give_up, time.monotonic() + _LAST_ANSWERS_SECONDS)
+        while time.monotonic() < give_up and any(conn.state is State.READING for conn in self.waiting):
+            self._turn(accepting=self._refusing and self._has_room())
 
     def _server_stops(self) -> bool:
         """Whether the master has closed the listening sockets: it does so first of all when it stops.
@@ -223,9 +261,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             time.sleep(0.1)  # the listener stays readable: do not spin
             return
         sock.settimeout(0)
-        conn = Connection(sock, client, listener.getsockname(), late=self._refusing, deadline=0.0)
+        beyond = len(self.connections) >= self.worker_connections
+        conn = Connection(sock, client, listener.getsockname(), self._refusing, beyond, deadline=0.0)
         self.connections.add(conn)
-        self._watch(conn, self.read_timeout)
+        self._watch(conn, self._read_seconds(conn))
+
+    def _read_seconds(self, conn: Connection) -> float:
+        """How long a request may take to arrive. One that is only to be refused does not get long."""
+        return min(self.read_timeout, _BEYOND_SECONDS) if conn.beyond else self.read_timeout
 
     def _watch(self, conn: Connection, seconds: float) -> None:
         """Wait for what the client sends, so long and no longer."""
@@ -282,7 +325,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _begin(self, conn: Connection) -> None:
         """The first byte of a request is here: from now on the read deadline runs."""
         conn.started = time.monotonic()
-        self._watch(conn, self.read_timeout)
+        self._watch(conn, self._read_seconds(conn))
 
     def _advance(self, conn: Connection) -> None:
         """Read as far as the bytes go; once the request is whole, give it to a thread."""
@@ -317,8 +360,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         conn.request, rest = found
         conn.buffer = bytearray(rest)
         conn.trace_id = trace_id_from(conn.request.header("TRACEPARENT"))
+        conn.vital = bool(self.vital) and (conn.request.path or "").startswith(self.vital)
         if conn.late:
             raise ServerStopping
+        if conn.beyond and not conn.vital:
+            raise Overloaded(self.retry_after())
         conn.framing = framing_of(conn.request, self.max_body_bytes)
         self._invite_body(conn, conn.request)
 
@@ -331,13 +377,18 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         request._expected_100_continue = False  # noqa: SLF001
 
     def _serve_soon(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
-        """Hand a whole request to the thread pool."""
+        """Hand a whole request to the thread pool, where a thread is free."""
+        if not conn.vital and self._serving >= self._most:
+            self._refuse(conn, Overloaded(self.retry_after()))
+            return
+        self._serving += not conn.vital
         self._unwatch(conn)
         done: Future[After] = self.tpool.submit(self.handle, conn, request, decode)
         done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def finish_request(self, conn: Connection, done: Future[After]) -> None:
         """Take a connection back from its thread."""
+        self._serving -= not conn.vital
         failure = done.exception()
         if failure:  # `handle` is to catch everything
             self._record("connection failed", conn, failure, where=_where(failure))

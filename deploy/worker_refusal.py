@@ -6,6 +6,7 @@ A quote may hold a key. So here only the *class* of an exception is looked at, n
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -62,6 +63,21 @@ class ServerStopping(Refusal):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     message = "The gateway is stopping. Send the request again in a moment."
     headers = (("Retry-After", "1"),)
+
+
+class Overloaded(Refusal):
+    """As many requests are served as there are threads, or as many connections are open as may be.
+
+    Args:
+        retry_after: seconds until it is worth coming back.
+    """
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    message = "The gateway has as much to do as it can. Send the request again after the time in Retry-After."
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__()
+        self.headers = (("Retry-After", str(max(1, math.ceil(retry_after)))),)
 
 
 class Answer(NamedTuple):

@@ -90,9 +90,15 @@ class Admissions:
         call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
         return Admission(self, call, caller.product.limits)
 
-    def running(self, subscription_id: str) -> int:
-        """How many calls of a subscription run in this process."""
-        return sum(one.call.subscription_id == subscription_id for one in list(self._running.values()))
+    @property
+    def all_running(self) -> int:
+        """How many calls run in this process."""
+        return len(self._running)
+
+    def beside(self, admission: Admission) -> int:
+        """How many other calls of its subscription run in this process."""
+        sid, own = admission.call.subscription_id, admission.call.id
+        return sum(one.call.subscription_id == sid for key, one in list(self._running.items()) if key != own)
 
     def note(self) -> None:
         """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""

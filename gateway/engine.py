@@ -223,6 +223,18 @@ class Terms:
     lease: Lease | None = None
 
 
+class Work(NamedTuple):
+    """What an engine has done and has to do.
+
+    Attributes:
+        produced: ids, since it was started.
+        queued: ids that the requests in its queue are expected to produce, by their priority.
+    """
+
+    produced: int
+    queued: Mapping[int, int]
+
+
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
     """The generation was cancelled; `completion_tokens` is what the engine had produced by then."""
 
@@ -368,6 +380,10 @@ class Engine(Protocol):
         Raises:
             UnavailableError: the engine is not ready, or does not say in time.
         """
+        ...
+
+    def work(self, timeout: float = 5.0) -> Work:
+        """What it has done and has to do, for all processes of the gateway. As `load`."""
         ...
 
 

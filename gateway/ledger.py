@@ -17,6 +17,7 @@ import structlog
 from gateway import claims
 from gateway.errors import GatewayError, UnavailableError
 from gateway.periods import Period, Window, window
+from gateway.rates.windows import SKEW
 from gateway.store import ConstraintError, call_rows, kept_rows
 from gateway.subscriptions import utc_now
 
@@ -133,15 +134,19 @@ class Account:
 
     def tokens_in_last_minute(self) -> int:
         """Of the calls that ended in it."""
-        return call_rows.tokens_ended_since(self._connection, self._call.subscription_id, self.now - MINUTE)
+        return call_rows.tokens_ended(self._connection, self._call.subscription_id, *self._last_minute())
 
     def seconds_until_free(self, tokens: int) -> float:
         """Until so many of those have left the last minute."""
-        for ended_at, amount in call_rows.ended_since(self._connection, self._call.subscription_id, self.now - MINUTE):
+        for ended_at, amount in call_rows.ended(self._connection, self._call.subscription_id, *self._last_minute()):
             tokens -= amount
             if tokens <= 0:
                 return max(0.0, (ended_at + MINUTE - self.now).total_seconds())
         return MINUTE.total_seconds()
+
+    def _last_minute(self) -> tuple[datetime, datetime]:
+        """From when to when. A call that ended later than now was noted before this clock was set back."""
+        return self.now - MINUTE, self.now + timedelta(seconds=SKEW)
 
     def begin(self, *, model: str | None = None, prompt_tokens: int = 0, reserved: int = 0) -> None:
         """Write the call's row, as one that runs."""

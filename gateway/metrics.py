@@ -34,6 +34,10 @@ _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_mod
 _PROVIDER = "get-data"  # as /v1/models names the owner
 _TEXT_COMPLETIONS = frozenset({"completions", "azure completions"})
 
+# One for each kind of metric that `Metrics` has, as prometheus-client names them, and as large as it makes them.
+_FILES = ("counter", "histogram", "gauge_livesum")
+_FILE_BYTES = 1 << 20
+
 NO_OPERATION = "unknown"
 """The operation of a request whose path or method leads nowhere."""
 
@@ -47,8 +51,20 @@ def count_in(folder: Path) -> None:
     https://prometheus.github.io/client_python/multiprocess: prometheus-client looks at its variable when it is imported
     first, which gunicorn's master has done long before there is a folder. So what it would choose is chosen here.
     """
+    _allocate(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     values.ValueClass = values.MultiProcessValue()
+
+
+def _allocate(folder: Path) -> None:
+    """Give this process's files their room on the disk now.
+
+    The library maps files with holes. A hole that is written to when the disk is full ends the process (SIGBUS).
+    """
+    for kind in _FILES:
+        with (folder / f"{kind}_{os.getpid()}.db").open("ab") as file:
+            if not file.tell():
+                os.posix_fallocate(file.fileno(), 0, _FILE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

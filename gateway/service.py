@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from gateway.backlog import Backlog
 from gateway.engine import Cancelled, Chunk, Delta, Finish, Message, Model, Sampling, Terms
 from gateway.errors import (
     DeadlineExceededError,
@@ -18,6 +20,7 @@ from gateway.errors import (
 from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
 from gateway.leases import LeasedGeneration
+from gateway.observer import Observer
 
 if TYPE_CHECKING:
     import threading
@@ -77,20 +80,25 @@ class Gateway:
         hasher: makes what keeps a prefix cache from others, and what answers are sealed with.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
+        longest_queue: seconds that a call may have to wait for its turn in the engine.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         engine: Engine,
         admissions: Admissions,
         hasher: KeyHasher,
         request_timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        longest_queue: float = math.inf,
     ) -> None:
         self._engine = engine
         self._admissions = admissions
         self._idempotency = Idempotency(admissions, hasher.derived("idempotency"))
         self._keeper = Keeper(admissions)
+        self._backlog = Backlog(longest_queue)
+        self._observer = Observer(engine, self._backlog, lambda: bool(admissions.all_running))
         self._cache_salt = hasher.cache_salt
         self._request_timeout = request_timeout
         self._clock = clock
@@ -100,9 +108,11 @@ class Gateway:
         self._engine.on_lost = self._keeper.lost
         self._keeper.start()
         self._engine.start()
+        self._observer.start()
 
     def stop(self) -> None:
         """Let go of everything; what still runs is settled."""
+        self._observer.stop()
         self._engine.stop()
         self._keeper.stop()
 
@@ -110,6 +120,10 @@ class Gateway:
     def engine(self) -> Engine:
         """What makes the answers: asked for its status and its models."""
         return self._engine
+
+    def retry_after(self) -> float:
+        """Seconds until the engine has worked off what waits for it: when to come back to a gateway that is full."""
+        return self._backlog.seconds() or 0.0
 
     def call(self, caller: Caller, operation: str, trace_id: str) -> Admission:
         """The admission of a call that begins now; whoever asks for it settles it.
@@ -149,10 +163,11 @@ class Gateway:
             NotFoundError: no such model.
             PermissionDeniedError: the product does not have the model, or its token quota is used up.
             RateLimitedError: the product's tokens of a minute are used up.
-            UnavailableError: the engine is not ready, or the ledger cannot be reached.
+            UnavailableError: the engine is not ready or has too much to do, or the ledger cannot be reached.
         """
         stopwatch = self._stopwatch(admission)
         model = self._model_to_answer(self._model_for(admission, request.model))
+        self._backlog.check(self._priority(admission))
         prompt_ids = self._engine.encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
         admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
@@ -177,6 +192,7 @@ class Gateway:
         stopwatch = self._stopwatch(admission)
         name = self._model_for(admission, request.model)
         model = self._model_to_answer(name)
+        self._backlog.check(self._priority(admission))
         try:
             prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
         except TimeoutError:
@@ -254,15 +270,18 @@ class Gateway:
         return model.name
 
     def _terms(self, admission: Admission, lease: LeasedGeneration | None) -> Terms:
+        call = admission.call
+        of_product, of_subscription = f"product {call.product_id}", f"subscription {call.subscription_id}"
+        sharers = of_product if admission.limits.shared_cache else of_subscription
+        return Terms(call.id, self._priority(admission), self._cache_salt(sharers), lease.lease() if lease else None)
+
+    def _priority(self, admission: Admission) -> int:
         """A place in the engine's queue: by the product's priority, then in turn with other subscriptions.
 
         A subscription's second running call goes behind everybody's first, so many calls of one cannot starve another.
         """
-        sid = admission.call.subscription_id
-        turn = min(self._admissions.running(sid), _TURNS) - 1
-        priority = (admission.limits.priority or 0) * _TURNS + max(0, turn)
-        sharers = f"product {admission.call.product_id}" if admission.limits.shared_cache else f"subscription {sid}"
-        return Terms(admission.call.id, priority, self._cache_salt(sharers), lease.lease() if lease else None)
+        turn = min(self._admissions.beside(admission), _TURNS - 1)
+        return (admission.limits.priority or 0) * _TURNS + turn
 
     def _model_to_answer(self, name: str | None) -> Model:
         """The same; an answer shows its first name, whichever of its names a request used."""

@@ -208,6 +208,14 @@ class Settings(BaseSettings):
         description="seconds in which a whole request must have arrived",
     )
 
+    queue_timeout: float = Field(
+        30.0,
+        gt=0,
+        le=_LONGEST,
+        validation_alias="GATEWAY_QUEUE_TIMEOUT",
+        description="seconds that a request may wait for the engine; where it would wait longer it is refused with 503",
+    )
+
     runtime_dir: Path | None = Field(
         None,
         validation_alias="GATEWAY_RUNTIME_DIR",

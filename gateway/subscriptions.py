@@ -187,7 +187,8 @@ class Subscriptions:
             raise InvalidKeyError("no subscription has this key")
         if state is not State.ACTIVE:
             raise InvalidKeyError(f"subscription {row.id} is {state}")
-        if row.starts_at is not None and now < row.starts_at:
+        # One that was reached when the subscription was made does not bind: the clock may have been set back since.
+        if row.starts_at is not None and row.created_at < row.starts_at and now < row.starts_at:
             raise InvalidKeyError(f"subscription {row.id} starts at {row.starts_at.isoformat()}")
         return caller
 

@@ -105,4 +105,10 @@ def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:
         waiting_room=max(1, settings.threads // 4),
     )
     engine = VllmEngine(folder, settings.model_names)
-    return Gateway(engine, admissions, key_store.hasher, settings.request_timeout)
+    return Gateway(
+        engine,
+        admissions,
+        key_store.hasher,
+        settings.request_timeout,
+        longest_queue=settings.queue_timeout,
+    )

@@ -127,8 +127,14 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) ->
         time.sleep(0.01)
 
 
-def launch(folder: Path, **environment: str) -> GatewayServer:
-    """Start a gateway and return at once. Whoever calls this stops it."""
+def launch(folder: Path, log_file: Path | None = None, /, **environment: str) -> GatewayServer:
+    """Start a gateway and return at once. Whoever calls this stops it.
+
+    Args:
+        folder: for its database and its private folder.
+        log_file: where its standard error goes; None for a pipe.
+        environment: its settings.
+    """
     key = secrets.token_hex(16)
     full = {
         **{name: value for name, value in _ENVIRONMENT.items() if not name.startswith("GATEWAY_")},
@@ -140,12 +146,17 @@ def launch(folder: Path, **environment: str) -> GatewayServer:
         **environment,
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
+    errors = subprocess.PIPE if log_file is None else log_file.open("a")
     process = subprocess.Popen(
-        command, cwd=ROOT, env=full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=ROOT, env=full, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
     )
     server = GatewayServer(process, key, folder, full)
-    for stream, lines in ((process.stdout, server.output), (process.stderr, server.log)):
-        threading.Thread(target=_collect, args=(stream, lines), daemon=True).start()
+    threading.Thread(target=_collect, args=(process.stdout, server.output), daemon=True).start()
+    if log_file is None or isinstance(errors, int):
+        threading.Thread(target=_collect, args=(process.stderr, server.log), daemon=True).start()
+    else:
+        errors.close()
+        threading.Thread(target=_follow, args=(log_file, process, server.log), daemon=True).start()
     return server
 
 
@@ -200,3 +211,15 @@ def end(server: GatewayServer) -> None:
 def _collect(stream: Any, lines: list[str]) -> None:
     with stream:
         lines.extend(line.rstrip("\n") for line in stream)
+
+
+def _follow(path: Path, process: subprocess.Popen[str], lines: list[str]) -> None:
+    """Read along in a file that a process writes."""
+    with path.open() as stream:
+        line = ""
+        while line or process.poll() is None:
+            line = stream.readline()
+            if line:
+                lines.append(line.rstrip("\n"))
+            else:
+                time.sleep(0.02)

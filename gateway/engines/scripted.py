@@ -23,6 +23,7 @@ from gateway.engine import (
     Model,
     Sampling,
     Standing,
+    Work,
     nobody_to_tell,
 )
 from gateway.errors import InvalidRequestError, UnavailableError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gateway.engine import EngineGeneration, Lease, Message, OpenAIRequest, Prepared, Terms
+
+
+_REMEMBERED = 1000  # requests: it may serve any number of them
 
 
 @dataclass
@@ -88,6 +92,8 @@ class ScriptedEngine:
         self._require_ready()
         self.requests.append((list(prompt_ids), sampling))
         self.terms.append(terms)
+        for remembered in (self.requests, self.terms):
+            del remembered[:-_REMEMBERED]
         return _Generation(
             self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length, terms.lease
         )
@@ -101,6 +107,11 @@ class ScriptedEngine:
         del timeout  # it takes none
         self._require_ready()
         return self.running, 0
+
+    def work(self, timeout: float = 5.0) -> Work:
+        del timeout  # it takes none
+        self._require_ready()
+        return Work(0, {})  # nobody waits for it
 
     def count(self, change: int) -> None:
         """Note that a request began or ended."""

@@ -70,14 +70,13 @@ _SPENT = select(
     func.coalesce(func.sum(_SPENT_SO_FAR), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), _SPENT_SO_FAR), else_=0)), 0),
 ).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+_ENDED_IN = (calls.c.ended_at > _SINCE, calls.c.ended_at <= bindparam("until"))
 _ENDED = (
     select(calls.c.ended_at, _TOKENS.label("tokens"))
-    .where(calls.c.subscription_id == _SID, calls.c.ended_at > _SINCE)
+    .where(calls.c.subscription_id == _SID, *_ENDED_IN)
     .order_by(calls.c.ended_at)
 )
-_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(
-    calls.c.subscription_id == _SID, calls.c.ended_at > _SINCE
-)
+_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(calls.c.subscription_id == _SID, *_ENDED_IN)
 _SUMS = {
     # A running call counts as a call from its beginning, and with its tokens at its end.
     "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(calls.c.subscription_id == _SID, *_IN_WINDOW),
@@ -151,14 +150,17 @@ def spent(connection: Connection | Direct, sid: str, window: Window, *, but: str
     return Spent(*map(int, row))
 
 
-def tokens_ended_since(connection: Connection | Direct, sid: str, since: datetime) -> int:
-    """Tokens of the calls that ended after a moment."""
-    return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since}).scalar_one())
+def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
+    """Tokens of the calls that ended between two moments."""
+    return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since, "until": until}).scalar_one())
 
 
-def ended_since(connection: Connection | Direct, sid: str, since: datetime) -> Sequence[tuple[datetime, int]]:
-    """When the calls since a moment ended, the first first, and their tokens."""
-    return [(row.ended_at, int(row.tokens)) for row in connection.execute(_ENDED, {"sid": sid, "since": since})]
+def ended(
+    connection: Connection | Direct, sid: str, since: datetime, until: datetime
+) -> Sequence[tuple[datetime, int]]:
+    """When the calls between two moments ended, the first first, and their tokens."""
+    rows = connection.execute(_ENDED, {"sid": sid, "since": since, "until": until})
+    return [(row.ended_at, int(row.tokens)) for row in rows]
 
 
 def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:

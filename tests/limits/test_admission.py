@@ -155,6 +155,16 @@ def test_a_new_quota_knows_what_was_used_before_it(book: Book) -> None:
     assert book.call(tokens(100)).admit(MODEL, 10, [500]) == 73
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out_of_tokens_a_minute(book: Book) -> None:
+    limits = Limits(tokens_per_minute=100)
+    book.finish(book.admitted(limits), 90)
+    book.clock.advance(seconds=-1)  # as far as the clocks of two hosts may differ
+    with pytest.raises(RateLimitedError):
+        book.admitted(limits)
+    book.clock.advance(hours=-1)
+    assert book.admitted(limits).tokens == (100, 40, 60.0)
+
+
 def test_a_clock_that_is_set_back_and_forth_leaves_each_window_as_it_was(book: Book) -> None:
     limits = tokens(100, Period.HOUR)
     book.finish(book.admitted(limits), 40)

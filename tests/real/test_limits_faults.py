@@ -5,79 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import secrets
 import signal
 import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real.callers import ADMIN_TOKEN, CHAT, GET_DATA, LONG, Caller, caller_with, database, get, usage_of
-from tests.real.test_lifecycle import pid_of
+from tests.processes import pid_of
+from tests.real.callers import ADMIN_TOKEN, CHAT, Caller, caller_with, database
 from tests.server import running, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.real.callers import Stream
     from tests.server import GatewayServer
 
 QUOTA = 100_000
-
-
-class Streams:
-    """Several long streams of one caller, read along in threads."""
-
-    def __init__(self, caller: Caller, paths: Sequence[str]) -> None:
-        self.caller = caller
-        self.texts: dict[str, str] = {}  # by trace id
-        self.paths = {secrets.token_hex(16): path for path in paths}
-        self._threads = [threading.Thread(target=self._read, args=pair) for pair in self.paths.items()]
-        for thread in self._threads:
-            thread.start()
-        wait_for(lambda: sum(map(bool, self.texts.values())) == len(paths), "text on every stream")
-
-    def join(self) -> None:
-        """Until all are over, one way or the other."""
-        for thread in self._threads:
-            thread.join(60)
-
-    def check(self, status: int, finish_reason: str | None) -> int:
-        """Their rows hold what they have got, and no more than they had reserved; the tokens of all."""
-        rows = {row["trace_id"]: row for row in self.caller.rows()}
-        assert set(rows) == set(self.paths)
-        for trace_id, row in rows.items():
-            assert row["ended_at"] is not None
-            assert (row["status"], row["finish_reason"], row["reserved"]) == (status, finish_reason, 0), row
-            assert row["prompt_tokens"] > 0
-            # Greedy, so the same again: as much as was counted holds all that was received.
-            path = self.paths[trace_id]
-            again = caller_with(self.caller.server).ask(LONG, path, max_tokens=row["completion_tokens"])
-            text = _text(again.json)
-            assert text.startswith(self.texts[trace_id]), (row, len(text), len(self.texts[trace_id]))
-            assert usage_of(again)["prompt_tokens"] == row["prompt_tokens"]
-        return sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows.values())
-
-    def _read(self, trace_id: str, path: str) -> None:
-        self.texts[trace_id] = ""
-        with (
-            self.caller.stream(path, trace_id=trace_id) as stream,
-            suppress(OSError, http.client.HTTPException),  # killed
-        ):
-            while (event := stream.event()) not in {"", "[DONE]"}:
-                self.texts[trace_id] += _text(json.loads(event))
-
-
-def _text(answer: dict[str, Any]) -> str:
-    if "choices" in answer:
-        choice = answer["choices"][0]
-        return str(choice.get("delta", choice.get("message", {})).get("content") or "")
-    return str(answer.get("generated_text", ""))
 
 
 @contextmanager
@@ -87,39 +36,6 @@ def locked(server: GatewayServer) -> Iterator[None]:
         connection.execute("BEGIN EXCLUSIVE")
         yield
         connection.execute("ROLLBACK")
-
-
-def test_a_killed_worker_leaves_exact_rows_and_no_reservation(managed: GatewayServer) -> None:
-    caller = caller_with(managed, tokenQuota={"amount": QUOTA, "period": "lifetime"})
-    streams = Streams(caller, [GET_DATA, CHAT] * 4)
-    reserved = sum(row["reserved"] for row in caller.rows())
-    os.kill(pid_of(managed, "worker ["), signal.SIGKILL)
-    streams.join()
-    wait_for(lambda: caller.open_rows() == 0, "the rows' end", 25)
-
-    def answers() -> bool:
-        try:
-            return get(managed, "/health/ready", {}).status == 200
-        except OSError:
-            return False
-
-    wait_for(answers, "the new worker")
-    spent = streams.check(500, "lost")
-    assert spent <= reserved
-    assert caller.left()["tokenQuota"]["remaining"] == QUOTA - spent
-    assert caller.usage()["totalTokens"] == spent
-    assert caller.ask().status == 200
-
-
-def test_a_killed_engine_leaves_complete_rows(managed: GatewayServer) -> None:
-    caller = caller_with(managed, tokenQuota={"amount": QUOTA, "period": "lifetime"})
-    streams = Streams(caller, [GET_DATA, CHAT] * 4)
-    os.kill(pid_of(managed, "EngineCore"), signal.SIGKILL)
-    streams.join()
-    wait_for(lambda: caller.open_rows() == 0, "the rows' end", 5)
-    wait_for(lambda: get(managed, "/health/ready", {}).status == 200, "the new engine", 60)
-    spent = streams.check(503, None)
-    assert caller.left()["tokenQuota"]["remaining"] == QUOTA - spent
 
 
 def test_a_locked_database_is_503_within_two_seconds_and_never_401(managed: GatewayServer) -> None:

@@ -144,6 +144,12 @@ def test_a_key_counts_from_its_start_date_until_its_expiration_date(subscription
     assert refused(subscriptions, key) == "subscription acme is expired"
 
 
+def test_a_clock_that_is_set_back_locks_no_new_subscription_out(subscriptions: Subscriptions, clock: Clock) -> None:
+    key = subscriptions.create("Acme", "starter").primary_key
+    clock.now -= timedelta(hours=1)
+    subscriptions.verify(key)
+
+
 def test_suspending_and_activating_count_at_once(subscriptions: Subscriptions) -> None:
     key = subscriptions.create("Acme", "starter").primary_key
     subscriptions.suspend("acme")

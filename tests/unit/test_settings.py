@@ -96,6 +96,7 @@ GOOD = [
     ("GATEWAY_REQUEST_TIMEOUT", "604800", "request_timeout", 604800.0),
     ("GATEWAY_DRAIN_TIMEOUT", "1", "drain_timeout", 1.0),
     ("GATEWAY_READ_TIMEOUT", "1", "read_timeout", 1.0),
+    ("GATEWAY_QUEUE_TIMEOUT", "0.5", "queue_timeout", 0.5),
 ]
 TIMES = ["0", "-1", "nan", "inf", "-inf", "604801", "1e300", "soon"]
 BAD = {
@@ -132,6 +133,7 @@ BAD = {
     "GATEWAY_REQUEST_TIMEOUT": TIMES,
     "GATEWAY_DRAIN_TIMEOUT": TIMES,
     "GATEWAY_READ_TIMEOUT": TIMES,
+    "GATEWAY_QUEUE_TIMEOUT": TIMES,
 }
 ANYTHING_GOES = {"GATEWAY_SERVED_MODEL_NAME", "GATEWAY_DATABASE_URL", "GATEWAY_RUNTIME_DIR"}
 

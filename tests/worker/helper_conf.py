@@ -12,11 +12,14 @@ _given = json.loads(os.environ["TEST_WORKER"])
 GatewayWorker.read_timeout = _given.get("read_timeout", 0.6)
 GatewayWorker.write_timeout = _given.get("write_timeout", 0.6)
 GatewayWorker.max_body_bytes = _given.get("max_body_bytes", 4096)
+GatewayWorker.vital = tuple(_given.get("vital", ("/state",)))
+GatewayWorker.connections_beyond = _given.get("connections_beyond", 1024)
 
 bind = ["127.0.0.1:0", f"unix:{_given['unix_socket']}"]
 worker_class = "deploy.worker.GatewayWorker"
 workers = 1
 threads = _given.get("threads", 4)
+worker_connections = _given.get("worker_connections", 1000)
 keepalive = _given.get("keepalive", 30)
 graceful_timeout = _given.get("graceful_timeout", 8)
 max_requests = _given.get("max_requests", 0)
@@ -28,6 +31,7 @@ loglevel = "debug"
 when_ready = drain_on_interrupt
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Play a worker that takes long to load what it serves."""
+def post_worker_init(worker: Any) -> None:
+    """Play a worker that takes long to load what it serves, and that knows when to come back."""
+    worker.retry_after = lambda: 6.2
     time.sleep(_given.get("loading", 0))

@@ -39,7 +39,7 @@ def test_the_application_sees_a_hang_up(server: Server) -> None:
 
 
 def test_a_reader_that_never_reads_is_given_up(server: Server) -> None:
-    clients = [server.client() for _ in range(6)]  # more than there are threads
+    clients = [server.client() for _ in range(4)]  # as many as there are threads
     for client in clients:
         client.send(get("/endless"))
     wait_until(lambda: server.state()["closed"].count("/endless") == len(clients), "the iterators' close()")

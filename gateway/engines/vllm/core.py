@@ -8,7 +8,7 @@
 - EngineCore tells how far it has come with loading.
 - It remembers how many ids the requests that ended last had produced.
 - What makes grammars of callers' schemas cannot quote them on standard error (`cerr.py`).
-- Three more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
+- Four more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
 `hold.py` adds leases to the scheduler.
@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from vllm.v1.core.sched.scheduler import Scheduler
@@ -43,6 +43,22 @@ _vllm_grammar_init = StructuredOutputManager.grammar_init
 _ended: deque[tuple[int, str, int]] = deque(maxlen=8192)
 
 
+class _Produced:
+    """What the requests that ended had produced.
+
+    Attributes:
+        total: ids, of all.
+        lengths: ids of each of the last ones: most requests end long before the most that they may produce.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.lengths: deque[int] = deque(maxlen=256)
+
+
+_produced = _Produced()
+
+
 def install(folder: Path, progress: Progress) -> None:
     """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
     EngineCoreProc.run_engine_core = staticmethod(_run_engine_core)
@@ -50,6 +66,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_abort = _abort
     EngineCoreProc.gateway_abort_client = _abort_client
     EngineCoreProc.gateway_load = _load
+    EngineCoreProc.gateway_work = _work
     Scheduler._free_request = _free_request  # noqa: SLF001
     hold.install()
     StructuredOutputManager.grammar_init = _grammar_init
@@ -99,6 +116,9 @@ def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
 def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
     hold.forget(request.request_id)
     _ended.append((request.client_index, request.request_id, request.num_output_tokens))
+    _produced.total += request.num_output_tokens
+    if request.num_output_tokens:  # it had its turn
+        _produced.lengths.append(request.num_output_tokens)
     return _vllm_free_request(scheduler, request, *args, **kwargs)
 
 
@@ -106,3 +126,16 @@ def _load(core: EngineCoreProc) -> tuple[int, int]:
     """How many requests are running, and how many wait."""
     running, waiting = core.scheduler.get_request_counts()
     return running, waiting
+
+
+def _work(core: EngineCoreProc) -> tuple[int, dict[int, int]]:
+    """Ids produced since the start; ids that the queue is expected to produce, by priority."""
+    lengths = _produced.lengths
+    usual = sum(lengths) // len(lengths) + 1 if lengths else None
+    produced, queued = _produced.total, defaultdict[int, int](int)
+    for request in core.scheduler.requests.values():
+        produced += request.num_output_tokens
+        if request.status != RequestStatus.RUNNING and not hold.is_held(request.request_id):
+            most = request.max_tokens if usual is None else min(usual, request.max_tokens)
+            queued[request.priority] += max(1, most - request.num_output_tokens)
+    return produced, dict(queued)

@@ -53,6 +53,11 @@ def install() -> None:
     EngineCoreProc.gateway_lease = _lease
 
 
+def is_held(request_id: str) -> bool:
+    """Whether the request waits for more to be reserved, and not for the engine."""
+    return request_id in _held
+
+
 def forget(request_id: str) -> None:
     """The request has ended."""
     _leases.pop(request_id, None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from gateway.engine import Model
+from gateway.engine import Model, Work
 from gateway.engines.vllm import cerr
 from gateway.engines.vllm.lease import Watch
 from gateway.engines.vllm.openai import OpenAIServing
@@ -159,12 +160,25 @@ class Session:
 
     async def load(self, timeout: float) -> tuple[int, int]:  # noqa: ASYNC109 - the engine port's
         """How many requests the engine runs, and how many wait in it."""
-        asked = self.llm.engine_core.call_utility_all_async("gateway_load")
+        counts = await self._ask("gateway_load", timeout)
+        return sum(running for running, _ in counts), sum(waiting for _, waiting in counts)
+
+    async def work(self, timeout: float) -> Work:  # noqa: ASYNC109 - the engine port's
+        """What the engine has done and has to do."""
+        told = await self._ask("gateway_work", timeout)
+        queued = Counter[int]()
+        for _, one in told:
+            # On its way from the engine a number that is a key may have become a text.
+            queued.update({int(priority): tokens for priority, tokens in one.items()})
+        return Work(sum(produced for produced, _ in told), queued)
+
+    async def _ask(self, utility: str, timeout: float) -> list[Any]:  # noqa: ASYNC109 - handed on
+        asked = self.llm.engine_core.call_utility_all_async(utility)
         try:
-            counts = await asyncio.wait_for(asked, timeout)
+            answers: list[Any] = await asyncio.wait_for(asked, timeout)
         except (TimeoutError, EngineDeadError) as error:
             raise UnavailableError("The model does not answer. Try again.", retry_after=2) from error
-        return sum(running for running, _ in counts), sum(waiting for _, waiting in counts)
+        return answers
 
     def _step(self) -> None:
         """The engine has made a step."""
