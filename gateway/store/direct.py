@@ -137,7 +137,7 @@ class Prepared:
         constants: values of the statement's own.
         writers: from Python's values to the driver's, by name.
         columns: what it finds.
-        readers: from the driver's values to Python's, by the column's place; None until a first result tells their types.
+        readers: from the driver's values to Python's, by place; None until a first result tells the types of it.
         make: a row of them.
     """
 

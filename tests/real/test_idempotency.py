@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.processes import pid_of
 from tests.real.callers import CHAT, COMPLETIONS, GET_DATA, LONG, Caller, body, caller_with, database, get, usage_of
-from tests.real.test_lifecycle import pid_of
 from tests.server import wait_for
 
 if TYPE_CHECKING:
