@@ -204,12 +204,12 @@ def running(folder: Path, **settings: Any) -> Iterator[Server]:
         server.stop()
 
 
-def check_refusal(reply: Reply | None, status: int) -> Reply:
-    """That a response is the contract's answer for a status, and ends the connection."""
+def check_refusal(reply: Reply | None, status: int, *, openai: bool = False) -> Reply:
+    """That a response is the contract's answer for a status, below `/v1` in both forms, and ends the connection."""
     assert reply is not None
     assert reply.status == status, reply
     told = reply.json()
-    assert set(told) == {"code", "message", "traceId"}
+    assert set(told) == {"code", "message", "traceId"} | ({"error"} if openai else set())
     assert told["code"] == status
     assert told["message"]
     assert re.fullmatch("[0-9a-f]{32}", told["traceId"])
