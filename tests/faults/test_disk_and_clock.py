@@ -1,4 +1,4 @@
-"""Rows 10 and 11, and a request's deadline: on a gateway with a small disk, a movable clock and little patience."""
+"""Rows 10 and 11, the day of row 15, and deadlines: a gateway with a small disk, a movable clock, little patience."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.faults.disks import MIB, Disk, small_disk
 from tests.faults.streams import tokens_of
 from tests.processes import processes
 from tests.real.callers import ADMIN_TOKEN, CHAT, GET_DATA, LONG, body, caller_with, database
+from tests.real.repeats import ask, new_key
 from tests.real.test_metrics import figures as metrics_of
 from tests.server import end, launch, wait_for, wait_until_ready
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tests.server import GatewayServer, Reply
 
 HOUR = 3600
+DAY = 24 * HOUR
 WINDOW = 3  # seconds
 MINUTE = 60  # the window of tokens a minute, in seconds
 REQUEST_TIMEOUT = 2.0
@@ -165,6 +167,29 @@ def test_a_clock_that_is_moved_locks_nobody_out(place: Place, figure: Figure, ho
         place.clock.move(0)
     wait_for(lambda: by_calls.ask().status == 200, "an answer at the right time again", WINDOW + 5)
     assert server.process.poll() is None
+
+
+def test_the_answer_to_a_key_is_kept_for_24_hours(place: Place, figure: Figure) -> None:
+    caller, key = caller_with(place.server), new_key()
+    first = ask(caller, key)
+    assert first.status == 200
+    try:
+        place.clock.move(DAY - MINUTE)
+        kept = ask(caller, key)
+        place.clock.move(DAY + 1)
+        anew = ask(caller, key)
+        again = ask(caller, key)
+    finally:
+        place.clock.move(0)
+    replayed = ["Idempotent-Replayed" in reply.headers for reply in (first, kept, anew, again)]
+    figure(
+        15, "the same answer by a clock 23:59 h later, a new one 24 h later" if replayed[1] else "not kept for a day"
+    )
+    assert replayed == [False, True, False, True]
+    assert kept.content == first.content
+    assert (anew.status, again.content) == (200, anew.content)
+    assert anew.content != first.content
+    assert [row["status"] for row in caller.rows()] == [200, 200]
 
 
 @pytest.mark.parametrize("path", [GET_DATA, CHAT])

@@ -1,4 +1,4 @@
-"""Idempotency-Key on the real gateway: repeats, at the same time, after a hang-up, and after deaths."""
+"""Idempotency-Key on the real gateway: repeats, at the same time, after a hang-up; deaths are in `tests/faults`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -16,45 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.processes import pid_of
-from tests.real.callers import CHAT, COMPLETIONS, GET_DATA, LONG, Caller, body, caller_with, database, get, usage_of
+from tests.real.callers import CHAT, COMPLETIONS, GET_DATA, LONG, body, caller_with, database, usage_of
+from tests.real.repeats import AZURE, QUOTA, TOKENS, ask, new_key, streamed, until_answered
 from tests.server import wait_for
 
 if TYPE_CHECKING:
-    from tests.server import GatewayServer, Reply
+    from tests.server import GatewayServer
 
-AZURE = "/openai/deployments/meta%2Fllama2-70b/chat/completions"
 EVERYWHERE = pytest.mark.parametrize("path", [GET_DATA, CHAT, COMPLETIONS, AZURE])
-TOKENS = 100_000
-QUOTA = {"amount": TOKENS, "period": "lifetime"}
-
-
-def ask(caller: Caller, key: str, path: str = GET_DATA, prompt: str = "Tell me about llama2", **fields: Any) -> Reply:
-    """An answer that chance has a part in, so that no two are the same; of up to 40 tokens."""
-    asked = {**body(CHAT if path == AZURE else path, prompt), "temperature": 1, "max_tokens": 40, **fields}
-    headers = {"Ocp_Apim_Subscription_Key": caller.key, "Idempotency_Key": key}
-    return caller.server.post(path, asked, **headers)
-
-
-def new_key() -> str:
-    """As callers make theirs."""
-    return secrets.token_hex(16)
-
-
-def streamed(path: str) -> dict[str, Any]:
-    """What makes a stream that tells its usage."""
-    return {"stream": True} if path == GET_DATA else {"stream": True, "stream_options": {"include_usage": True}}
-
-
-def until_answered(caller: Caller, key: str, **fields: Any) -> Reply:
-    """As a client does that tries again: while nobody listens, and while the engine is not ready."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        with suppress(OSError, http.client.HTTPException):
-            reply = ask(caller, key, **fields)
-            if reply.status != 503:
-                return reply
-        time.sleep(0.2)
-    pytest.fail("no answer within 90 s")
 
 
 @EVERYWHERE
@@ -124,23 +92,6 @@ def test_who_lost_its_connection_gets_the_answer_for_one_charge(managed: Gateway
     assert (usage["calls"], usage["failedCalls"], usage["totalTokens"]) == (1, 0, usage_of(again)["total_tokens"])
 
 
-@pytest.mark.parametrize(("path", "stream"), [(GET_DATA, False), (CHAT, True)], ids=["whole", "streamed"])
-def test_after_a_killed_worker_the_same_key_is_made_anew_for_one_charge(
-    managed: GatewayServer, path: str, *, stream: bool
-) -> None:
-    caller, key = caller_with(managed, tokenQuota=QUOTA), new_key()
-    more: dict[str, Any] = {"path": path, "prompt": LONG, "max_tokens": 400, **(streamed(path) if stream else {})}
-    with ThreadPoolExecutor(1) as pool:
-        cut = pool.submit(ask, caller, key, **more)
-        wait_for(lambda: any(row["prompt_tokens"] for row in caller.rows()), "the call")
-        os.kill(pid_of(managed, "worker ["), signal.SIGKILL)
-        with pytest.raises((OSError, http.client.HTTPException)):
-            cut.result(30)
-    reply = until_answered(caller, key, **more)
-    check_one_charge(caller, reply, "replaced")
-    assert ask(caller, key, **more).content == reply.content
-
-
 def test_where_one_of_two_workers_is_killed_all_who_are_answered_get_the_same(pair: GatewayServer) -> None:
     caller, key = caller_with(pair, tokenQuota=QUOTA), new_key()
     more: dict[str, Any] = {"prompt": LONG, "max_tokens": 400}
@@ -161,40 +112,6 @@ def test_where_one_of_two_workers_is_killed_all_who_are_answered_get_the_same(pa
     assert caller.usage()["totalTokens"] == usage_of(reply)["total_tokens"]
     made = [row for row in caller.rows() if row["completion_tokens"]]
     assert [row["status"] for row in made] == [200]
-
-
-def test_after_a_killed_engine_the_same_key_is_made_anew_for_one_charge(managed: GatewayServer) -> None:
-    caller, key = caller_with(managed, tokenQuota=QUOTA), new_key()
-    more: dict[str, Any] = {"prompt": LONG, "max_tokens": 400}
-    with ThreadPoolExecutor(1) as pool:
-        cut = pool.submit(ask, caller, key, **more)
-        wait_for(lambda: any(row["prompt_tokens"] for row in caller.rows()), "the call")
-        os.kill(pid_of(managed, "EngineCore"), signal.SIGKILL)
-        assert cut.result(30).status == 503
-    reply = until_answered(caller, key, **more)
-    check_one_charge(caller, reply, "replaced")
-    wait_for(lambda: get(managed, "/health/ready", {}).status == 200, "the new engine", 60)
-
-
-def check_one_charge(caller: Caller, reply: Reply, finish_reason: str) -> None:
-    """The call that died costs nothing any more, and is still there; the answer is charged."""
-    assert reply.status == 200, reply.content
-    spent = usage_of(reply)["total_tokens"]
-    dead, *_, made = caller.rows()
-    assert (dead["prompt_tokens"], dead["completion_tokens"], dead["finish_reason"]) == (0, 0, finish_reason)
-    assert made["status"] == 200
-    assert caller.usage()["totalTokens"] == spent
-    assert caller.left()["tokenQuota"]["remaining"] == TOKENS - spent
-
-
-def test_after_a_restart_the_same_key_gets_the_same_answer(managed: GatewayServer) -> None:
-    caller, key = caller_with(managed, tokenQuota=QUOTA), new_key()
-    first = ask(caller, key)
-    os.kill(pid_of(managed, "worker ["), signal.SIGKILL)
-    again = until_answered(caller, key)
-    assert again.content == first.content
-    assert caller.usage()["calls"] == 1
-    wait_for(lambda: get(managed, "/health/ready", {}).status == 200, "the new worker", 60)
 
 
 def test_neither_key_nor_prompt_nor_answer_is_in_the_database(managed: GatewayServer) -> None:
