@@ -82,6 +82,7 @@ class GatewayRequest(Request):  # type: ignore[misc]
         super().parse_request_line(line_bytes)
         if "#" in self.uri:  # RFC 9112, section 3.2: a target has no fragment
             raise InvalidRequestLine("")
+        self.path = self.path or "/"  # of an absolute target: RFC 9110, section 4.2.3
 
     def set_body_reader(self) -> None:
         """Refuse what gunicorn takes: a missing or broken Host, and transfer codings that nobody would decode.
