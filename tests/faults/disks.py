@@ -1,4 +1,4 @@
-"""A small disk that a test fills up."""
+"""A disk that a test fills up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -59,27 +59,27 @@ class SmallFilesystem:
 
 @dataclass
 class LimitedFiles:
-    """Where mounting is forbidden: no file of the gateway may grow (RLIMIT_FSIZE). Writes fail with EFBIG."""
+    """No process of the gateway may write into a file (RLIMIT_FSIZE): EFBIG. It takes no special right."""
 
     pids: Callable[[], Iterable[int]]
-    kind: str = "files that may not grow"
+    kind: str = "files that may not be written"
+    _before: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def fill(self) -> None:
-        """No byte more, in any file."""
+        """Not a byte, in any file; pipes and sockets are none."""
         for pid in self.pids():
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+            self._before[pid] = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, self._before[pid][1]))
 
     def free(self) -> None:
-        """As many as they like."""
-        for pid in self.pids():
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        """As before."""
+        for pid, limits in self._before.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
 @contextmanager
-def small_disk(folder: Path, size: int, pids: Callable[[], Iterable[int]]) -> Iterator[Disk]:
-    """A disk at a folder: a file system of its own where that may be mounted.
+def small_disks(folder: Path, size: int, pids: Callable[[], Iterable[int]]) -> Iterator[list[Disk]]:
+    """Ways in which a disk is full: as a file system of its own at a folder, where one may be mounted, and by a limit.
 
     Args:
         folder: empty.
@@ -88,10 +88,11 @@ def small_disk(folder: Path, size: int, pids: Callable[[], Iterable[int]]) -> It
     """
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     may_mount = os.getuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0
+    limited = LimitedFiles(pids)
     if not may_mount:
-        yield LimitedFiles(pids)
+        yield [limited]
         return
     try:
-        yield SmallFilesystem(folder)
+        yield [SmallFilesystem(folder), limited]
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)

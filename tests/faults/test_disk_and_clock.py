@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.clock import MovableClock
 from tests.faults.crowd import Crowd, post
-from tests.faults.disks import MIB, Disk, small_disk
+from tests.faults.disks import MIB, Disk, small_disks
 from tests.faults.streams import tokens_of
 from tests.processes import processes
 from tests.real.callers import ADMIN_TOKEN, CHAT, GET_DATA, LONG, body, caller_with, database
@@ -41,7 +41,7 @@ class Place:
     """Where a gateway runs."""
 
     server: GatewayServer
-    disk: Disk
+    disks: list[Disk]
     clock: MovableClock
 
 
@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder, elsewhere = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("clock")
     clock = MovableClock(elsewhere)
     started: list[GatewayServer] = []
-    with small_disk(folder, DISK, lambda: processes(started[0])) as disk:
+    with small_disks(folder, DISK, lambda: processes(started[0])) as disks:
         server = launch(
             folder,
             folder / "log",
@@ -61,17 +61,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         started.append(server)
         try:
             wait_until_ready(server)
-            yield Place(server, disk, clock)
+            yield Place(server, disks, clock)
         finally:
             end(server)
 
 
 def test_a_full_disk_is_503_and_it_recovers_by_itself(place: Place, figure: Figure) -> None:
-    server = place.server
+    for disk in place.disks:
+        _fill_up(place.server, disk, figure)
+
+
+def _fill_up(server: GatewayServer, disk: Disk, figure: Figure) -> None:
     caller = caller_with(server, tokenQuota={"amount": 100_000, "period": "lifetime"})
     assert caller.ask().status == 200
     pids = set(processes(server))
-    place.disk.fill()
+    disk.fill()
     try:
         refused: list[Reply] = []
 
@@ -83,7 +87,7 @@ def test_a_full_disk_is_503_and_it_recovers_by_itself(place: Place, figure: Figu
         refused = [caller.ask() for _ in range(20)]
         live, metrics = server.get("/health/live").status, metrics_of(server)
     finally:
-        place.disk.free()
+        disk.free()
     began = time.monotonic()
     wait_for(lambda: caller.ask().status == 200, "an answer", 20)
     recovered = time.monotonic() - began
@@ -92,7 +96,7 @@ def test_a_full_disk_is_503_and_it_recovers_by_itself(place: Place, figure: Figu
         integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
     figure(
         10,
-        f"{place.disk.kind}: {sum(reply.status == 503 for reply in refused)} of {len(refused)} calls got 503, "
+        f"{disk.kind}: {sum(reply.status == 503 for reply in refused)} of {len(refused)} calls got 503, "
         f"liveness {live}, integrity check {integrity}, served {recovered:.1f} s after there was room again",
     )
     assert {reply.status for reply in refused} == {503}
