@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.console import Console
 from deploy.worker import GatewayWorker, drain_on_interrupt
+from deploy.worker_openings import Openings
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
@@ -53,6 +54,7 @@ GatewayWorker.vital = ("/health/", "/metrics", "/management/")
 # Each connection is an open file, and so is much else; on many systems a process may have 1024 unless it asks for more.
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
+_openings = Openings() if workers > 1 else None
 _host: EngineHost | None = None
 _console: Console | None = None
 _exit_status = 0
@@ -87,15 +89,24 @@ def when_ready(server: Any) -> None:
         _console.start(server.LISTENERS[0].sock, Path(os.environ["GATEWAY_RUNTIME_DIR"]))
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """In the master, before a worker is forked."""
+    if _openings is not None:
+        worker.openings, worker.place = _openings, _openings.take()
+
+
 def post_worker_init(worker: Any) -> None:
     """In a worker, once it has loaded the app: only now is the engine attached, so that the port answers first."""
     gateway = worker.wsgi.extensions["gateway"].gateway
     worker.retry_after = gateway.retry_after
+    worker.ready = lambda: bool(gateway.engine.models())
     gateway.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the master, after a worker has ended: what it had running is no more; what it counted stays."""
+    if worker.openings is not None:
+        worker.openings.leave(worker.place)
     mark_process_dead(worker.pid, Path(os.environ["GATEWAY_RUNTIME_DIR"]) / METRICS_FOLDER)
 
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from deploy.worker_openings import Openings
+
 _log = structlog.get_logger("gateway.http")
 
 _RECEIVE = 65536
@@ -144,6 +146,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()  # all that are open
         self.waiting: set[Connection] = set()  # those of them that the poller watches
+        self.fresh: set[Connection] = set()  # those of them whose first request is still to come
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
         self._serving = 0  # requests that threads have, but for the vital ones
@@ -152,6 +155,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
         # Seconds until it is worth coming back to a server that is full; set it where the application knows.
         self.retry_after: Callable[[], float] = lambda: 1.0
+        # Whether the application would serve a request; set it where the application knows.
+        self.ready: Callable[[], bool] = lambda: True
+        # Where there are several workers, one that could only refuse leaves new connections to those that would serve
+        # them. Both are set before the fork.
+        self.openings: Openings | None = None
+        self.place = 0
         fields, size = self.cfg.limit_request_fields, self.cfg.limit_request_field_size
         self._largest_head = self.cfg.limit_request_line + fields * (size + 2)
 
@@ -190,7 +199,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """The main loop, then the drain."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive and self.is_parent_alive():
-            self._turn(accepting=self._has_room())
+            self._turn(accepting=self._is_its_turn() and self._has_room())
         self.alive = False
         self._drain()
 
@@ -206,10 +215,19 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         most: int = self.worker_connections + self.connections_beyond
         return len(self.connections) < most
 
+    def _is_its_turn(self) -> bool:
+        """Whether a new connection is this worker's: it would serve a request, or no other one would."""
+        if self.openings is None:
+            return True
+        has_place = self._serving + len(self.fresh) < self._most and len(self.connections) < self.worker_connections
+        serves = self.alive and has_place and self.ready()
+        self.openings.tell(self.place, serves=serves)
+        return serves or not self.openings.anybody()
+
     def _turn(self, *, accepting: bool) -> None:
         self.notify()
         self.set_accept_enabled(accepting)
-        self.wait_for_and_dispatch_events(timeout=_SWEEP_EVERY if self.waiting else 1.0)
+        self.wait_for_and_dispatch_events(timeout=_SWEEP_EVERY if self.waiting or not accepting else 1.0)
         now = time.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_EVERY
@@ -221,6 +239,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         A kept-alive connection may have its next request under way: it is given two seconds. New connections
         are accepted only when the whole server stops, to be told so; otherwise another worker takes them.
         """
+        self._is_its_turn()  # it is not, any more: the others learn of it
         now = time.monotonic()
         give_up = now + (self.cfg.graceful_timeout if self.drain_timeout is None else self.drain_timeout)
         for conn in self.waiting:
@@ -250,6 +269,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def accept(self, listener: socket.socket) -> None:
         """Take a new connection and wait for its first request."""
+        if self.alive and not self._is_its_turn():  # another worker has become ready meanwhile, or this one is full
+            return
         try:
             sock, client = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -264,6 +285,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         beyond = len(self.connections) >= self.worker_connections
         conn = Connection(sock, client, listener.getsockname(), self._refusing, beyond, deadline=0.0)
         self.connections.add(conn)
+        self.fresh.add(conn)
         self._watch(conn, self._read_seconds(conn))
 
     def _read_seconds(self, conn: Connection) -> float:
@@ -286,6 +308,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """Close for good."""
         self._unwatch(conn)
         self.connections.discard(conn)
+        self.fresh.discard(conn)
         if abort:
             conn.abort()
         else:
@@ -378,6 +401,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def _serve_soon(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
         """Hand a whole request to the thread pool, where a thread is free."""
+        self.fresh.discard(conn)
         if not conn.vital and self._serving >= self._most:
             self._refuse(conn, Overloaded(self.retry_after()))
             return
@@ -421,6 +445,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(conn)
             return
         conn.state = State.CLOSING
+        self.fresh.discard(conn)
         conn.buffer.clear()
         self._watch(conn, _LINGER_SECONDS)
 

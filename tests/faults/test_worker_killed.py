@@ -1,4 +1,4 @@
-"""Row 2: the worker is killed under its streams."""
+"""Row 2: a worker is killed under its streams, and where there are two, the other one serves."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tests.faults.streams import Streams, tokens_of
 from tests.processes import gone, pid_of, processes
 from tests.real.callers import caller_with
 from tests.real.test_metrics import figures as metrics_of
-from tests.server import wait_for
+from tests.server import running, wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.faults.crowd import Crowd
     from tests.faults.figures import Figure
     from tests.server import GatewayServer
@@ -52,3 +54,25 @@ def test_a_killed_worker_is_replaced_and_leaves_nothing_behind(
     spent = streams.check_rows(crowd, 500, "lost")
     assert spent <= reserved
     assert caller.usage()["totalTokens"] == sum(map(tokens_of, caller.rows()))
+
+
+def test_of_two_workers_the_one_that_is_ready_serves_whatever_comes(tmp_path: Path, figure: Figure) -> None:
+    statuses: list[int] = []
+    with running(tmp_path, GATEWAY_WORKERS="2") as server:
+
+        def all_serve(attached: int) -> bool:
+            """Ask once; whether so many workers have come to the engine so far."""
+            statuses.append(server.post("/get-data", {"prompt": "Hello", "max_tokens": 1}).status)
+            return sum("attached to engine" in line for line in server.log) == attached
+
+        wait_for(lambda: all_serve(2), "the second worker")  # with the first, it is ready
+        before = len(statuses)
+        os.kill(pid_of(server, "worker ["), signal.SIGKILL)
+        wait_for(lambda: all_serve(3), "the new worker")
+    figure(
+        2,
+        f"of two workers the other one served all the time: {statuses.count(200)} of {len(statuses)} calls, "
+        f"{len(statuses) - before} of them while a new worker started",
+    )
+    assert set(statuses) == {200}
+    assert len(statuses) > before > 0

@@ -31,6 +31,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
         "GATEWAY_ENGINE_ARGS": "--max-num-seqs 2",
     }
     with running(tmp_path_factory.mktemp("pair"), **environment) as server:
-        # It is ready with its first worker; here no call is to meet the other one too early.
+        # It is ready with its first worker; here calls are to meet both.
         wait_for(lambda: sum("attached to engine" in line for line in server.log) == 2, "both workers")
         yield server

@@ -1,4 +1,4 @@
-"""gunicorn's settings for the test servers: short deadlines, and one worker, whose state can be asked."""
+"""gunicorn's settings for the test servers: short deadlines, and mostly one worker, whose state can be asked."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from deploy.worker import GatewayWorker, drain_on_interrupt
+from deploy.worker_openings import Openings
 
 _given = json.loads(os.environ["TEST_WORKER"])
 
@@ -17,7 +18,7 @@ GatewayWorker.connections_beyond = _given.get("connections_beyond", 1024)
 
 bind = ["127.0.0.1:0", f"unix:{_given['unix_socket']}"]
 worker_class = "deploy.worker.GatewayWorker"
-workers = 1
+workers = _given.get("workers", 1)
 threads = _given.get("threads", 4)
 worker_connections = _given.get("worker_connections", 1000)
 keepalive = _given.get("keepalive", 30)
@@ -29,9 +30,22 @@ limit_request_field_size = 1000
 control_socket_disable = True
 loglevel = "debug"
 when_ready = drain_on_interrupt
+_openings = Openings()
+
+
+def pre_fork(_server: Any, worker: Any) -> None:
+    """As the gateway's own settings do it."""
+    worker.openings, worker.place = _openings, _openings.take()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """The same."""
+    worker.openings.leave(worker.place)
 
 
 def post_worker_init(worker: Any) -> None:
     """Play a worker that takes long to load what it serves, and that knows when to come back."""
     worker.retry_after = lambda: 6.2
+    print(f"place {worker.place} has {worker.pid}")  # noqa: T201 - into the log that tests read
+    worker.ready = lambda: worker.place in _given.get("ready", range(9))
     time.sleep(_given.get("loading", 0))
