@@ -72,7 +72,7 @@ FAULTS: dict[int, Fault] = {
     ),
     15: Fault(
         "the same `Idempotency-Key` again: after, while the first runs, after a crash",
-        "the same answer, one charge; with another body 400; kept for 24 h",
+        "the same answer, and where a crash left none a new one, for one charge; with another body 400; kept for 24 h",
     ),
 }
 
