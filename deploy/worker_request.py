@@ -67,6 +67,8 @@ class BufferUnreader(Unreader):  # type: ignore[misc]
 class GatewayRequest(Request):  # type: ignore[misc]
     """gunicorn's request, with the contract's raw-space paths let in and a few gaps closed."""
 
+    path: str  # gunicorn's own
+
     def parse(self, unreader: Unreader) -> bytes:
         """Always the parser in Python: the one in C would not call `parse_request_line`."""
         self._use_fast = False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.server import GatewayServer
 
 MORE_MEMORY = 1.05
-AT_A_TIME = 8
+AT_A_TIME, CROWD = 8, 64
 # Open files of the store's pool, two for each connection and one for all: of 8 that stay, each made when so many calls
 # happen to meet, which may take long, and of 8 more that come and go.
 POOL = 2 * 16 + 1
@@ -61,7 +61,7 @@ def _open_files(place: Path) -> list[str]:
     return names
 
 
-def _ask(port: int, key: str, number: int) -> None:
+def _ask(port: int, key: str, number: int, at_a_time: int = AT_A_TIME) -> None:
     """So many requests of each kind in turn, some at a time, on connections that are kept."""
     kinds = [
         post(path, key, {**body(path, "Hello"), "max_tokens": 4, "stream": stream}, keep=True)
@@ -77,7 +77,7 @@ def _ask(port: int, key: str, number: int) -> None:
                 crowd.send(kinds[sent % len(kinds)], on=over)
                 sent += 1
 
-        for _ in range(AT_A_TIME):
+        for _ in range(at_a_time):
             next_on(None)
         while crowd.under_way:
             for over in crowd.turn(30):
@@ -131,6 +131,7 @@ def test_many_requests_on_a_scripted_engine_leak_nothing(tmp_path: Path, figure:
 
 def test_many_requests_on_vllm_leak_nothing(gateway: GatewayServer, figure: Figure, *, full: bool) -> None:
     number = 5000 if full else 600
+    _ask(gateway.port, gateway.key, 2 * CROWD, CROWD)  # so that the store's connections are made now
     pids = [gateway.process.pid, *machine.descendants(gateway.process.pid)]
     held = _compare(gateway.port, gateway.key, pids, number // 3 if not full else number // 10, number)
     _tell(figure, f"{number} requests on vLLM", held)

@@ -121,7 +121,8 @@ def test_after_all_of_the_gateway_was_killed_what_was_whole_is_the_same_and_what
     try:
         wait_until_ready(server)
         one, other = caller_with(server, tokenQuota=QUOTA), caller_with(server, tokenQuota=QUOTA)
-        whole, cut, more = new_key(), new_key(), {"prompt": LONG, "max_tokens": 400}
+        whole, cut = new_key(), new_key()
+        more: dict[str, Any] = {"prompt": LONG, "max_tokens": 400}
         first = ask(one, whole)
         everything = set(processes(server))
         with ThreadPoolExecutor(1) as pool:
