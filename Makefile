@@ -29,7 +29,7 @@ check: install-dev ## what CI runs: lint, types, import directions, tests
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory test
 
-reliability: install-dev test-services ## do every fault at full size (a quarter of an hour), write docs/reliability.md
+reliability: install-dev test-services ## do every fault at full size (twenty minutes), write docs/reliability.md
 	@exec $(BIN)/python -m pytest --full --figures docs/reliability.md --timeout 3600 tests/faults $(ARGS)
 
 bench: install-dev ## the gateway beside vLLM driven directly, in one run
