@@ -75,9 +75,9 @@ def bodies_of(schema: dict[str, Any], resolve: Callable[[dict[str, Any]], dict[s
     return st.one_of(written, written, written, cut, twice, RAW)
 
 
-def merged(pair: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
-    """Two objects in one."""
-    return {**pair[0], **pair[1]}
+def merged(parts: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """Objects in one."""
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def play(check: Callable[[bytes], None], bodies: st.SearchStrategy[bytes], examples: int, *, full: bool) -> None:
@@ -191,7 +191,43 @@ TURNS = st.lists(
     ),
     max_size=3,
 )
+# What a field takes, and what some field or other takes: several of the first and perhaps one of the second get far.
+RIGHT = {
+    "echo": True,
+    "frequency_penalty": 1.5,
+    "logit_bias": {"1": 5},
+    "logprobs": True,
+    "min_p": 0.5,
+    "min_tokens": 1,
+    "n": 2,
+    "presence_penalty": -1,
+    "prompt_logprobs": 1,
+    "repetition_penalty": 1.5,
+    "response_format": {"type": "json_object"},
+    "seed": 1,
+    "stop": ["a"],
+    "stream": True,
+    "temperature": 2,
+    "top_k": 1,
+    "top_p": 0.5,
+    "user": "a",
+}
+LIKELY = [
+    *(0, 1, 2, -1, 0.5, 1.5, 10**6, True, False, None),
+    *("", "a", "auto", "none", "required", "low"),
+    *([], ["a"], [1], {}, {"1": 5}, {"include_usage": True}),
+    *({"type": "text"}, {"type": "json_object"}, {"json": {"type": "object"}}),
+    *([{"type": "function", "function": {"name": "a"}}], {"type": "function", "function": {"name": "a"}}),
+]
+PROMPTS: list[dict[str, Any]] = [{"messages": [{"role": "user", "content": "a"}]}, {"prompt": "a"}]
+NEARLY_RIGHT = st.tuples(
+    st.sampled_from(PROMPTS).map(lambda prompt: {**prompt, "max_tokens": 1}),
+    st.lists(st.sampled_from(sorted(RIGHT)), max_size=3).map(lambda names: {name: RIGHT[name] for name in names}),
+    st.just({}) | st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(LIKELY), max_size=1),
+).map(merged)
 REQUESTS = st.one_of(
+    NEARLY_RIGHT,
+    NEARLY_RIGHT,
     st.fixed_dictionaries(
         {"messages": TURNS | VALUES | st.just([{"role": "user", "content": "a"}]), "max_tokens": st.just(1) | LEAVES},
         optional=dict.fromkeys(FIELDS, VALUES),
@@ -216,9 +252,12 @@ def test_no_made_up_body_is_a_fault_of_vllms(
         if reply.status >= 400:
             schema = described.document["components"]["schemas"]["OpenAIErrorBody"]
             assert described.faults(schema, reply.json, strict=True) == []
+        elif reply.headers["Content-Type"].startswith("text/event-stream"):
+            assert reply.content.endswith(b"data: [DONE]\n\n"), reply.content
 
     play(check, REQUESTS, FULL_REAL if full else SHORT_REAL, full=full)
     told = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
     figure(6, f"{statuses.total()} bodies of OpenAI's API on vLLM: {told}")
     assert statuses[400] > 0
+    assert statuses[200] > statuses.total() // 10
     assert gateway_server.post(CHAT, {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}).status == 200
