@@ -259,5 +259,5 @@ def test_no_made_up_body_is_a_fault_of_vllms(
     told = ", ".join(f"{count} of {status}" for status, count in sorted(statuses.items()))
     figure(6, f"{statuses.total()} bodies of OpenAI's API on vLLM: {told}")
     assert statuses[400] > 0
-    assert statuses[200] > statuses.total() // 10
+    assert statuses[200] > statuses.total() // 25
     assert gateway_server.post(CHAT, {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}).status == 200
