@@ -10,7 +10,7 @@ looks at. `docs/decisions/0002-worker-class.md` has the reasons; `deploy.worker_
 the buffers; `deploy.worker_refusal` has the answers to what is refused.
 
 A connection belongs to one thread at a time: to the main loop while it is in `GatewayWorker.waiting`, to a
-pool thread between `_serve_soon` and `finish_request`. That is why there are no locks.
+pool thread between `_serve_soon` and `Loan.end`. That is why there are no locks.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from app.contract import new_trace_id, trace_id_from
 from deploy.worker_refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping, answer_to, render
 from deploy.worker_request import Framing, GatewayRequest, Unread, framing_of, read_head
 from deploy.worker_socket import AnswerSocket
+from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from deploy.worker_openings import Openings
 
@@ -118,6 +118,27 @@ class Connection:
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
+
+
+class Loan:
+    """A connection as a pool thread has it, with what its log lines say once the connection is back.
+
+    Attributes:
+        conn: not to be touched after `end`.
+    """
+
+    def __init__(self, worker: GatewayWorker, conn: Connection) -> None:
+        self.conn = conn
+        self.trace_id = conn.trace_id
+        self.started = conn.started
+        self._worker = worker
+        self._over = False
+
+    def end(self, after: After) -> None:
+        """Give it back to the main loop; once, later calls change nothing."""
+        if not self._over:
+            self._over = True
+            self._worker.method_queue.defer(self._worker.finish_request, self.conn, after)
 
 
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]
@@ -407,16 +428,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             return
         self._serving += not conn.vital
         self._unwatch(conn)
-        done: Future[After] = self.tpool.submit(self.handle, conn, request, decode)
-        done.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+        self.tpool.submit(self.handle, Loan(self, conn), request, decode)
 
-    def finish_request(self, conn: Connection, done: Future[After]) -> None:
+    def finish_request(self, conn: Connection, after: After) -> None:
         """Take a connection back from its thread."""
         self._serving -= not conn.vital
-        failure = done.exception()
-        if failure:  # `handle` is to catch everything
-            self._record("connection failed", conn, failure, where=_where(failure))
-        after = After.RESET if failure else done.result()
         if after is After.RESET:
             self._drop(conn, abort=True)
         elif after is After.CLOSE:
@@ -451,22 +467,31 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     # --- one request, in a pool thread --------------------------------------------------------------------
 
-    def handle(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
-        """Serve the one request that is whole; no exception leaves here."""
+    def handle(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
+        """Serve the one request that is whole, and give the connection back; no exception leaves here."""
+        try:
+            with contextlib.nullcontext() if loan.conn.vital else turn.during(Urgency.QUESTION):
+                loan.end(self._serve(loan, request, decode))
+        except BaseException as failure:  # noqa: BLE001 - `_serve` is to catch everything
+            self._record("connection failed", loan, failure, where=_where(failure))
+            loan.end(After.RESET)
+
+    def _serve(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
         try:
             request.body = io.BytesIO(decode())
         except Exception as fault:  # noqa: BLE001 - a bad chunk, for example
-            self._answer(conn, fault)
+            self._answer(loan.conn, fault)
             return After.CLOSE
-        return self.handle_request(request, conn)
+        return self._call(request, loan)
 
-    def handle_request(self, req: GatewayRequest, conn: Connection) -> After:
+    def _call(self, req: GatewayRequest, loan: Loan) -> After:
         """Call the application and send what it answers.
 
         gunicorn's own method would log the text of an exception, and could not tell an OSError of the
         application's from one of the client's socket.
         """
         response, environ = None, {}
+        conn = loan.conn
         try:
             self.cfg.pre_request(self, req)
             sock = AnswerSocket(conn.sock, self.write_timeout)
@@ -474,17 +499,17 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             environ["wsgi.multithread"] = True
             environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
             self._count(response, unread=isinstance(conn.framing, Unread))
-            return self._respond(response, environ)
+            return self._respond(loan, response, environ)
         except ClientGoneError as gone:
-            self._record("client gone", conn, gone.__cause__ or gone)
+            self._record("client gone", loan, gone.__cause__ or gone)
             return After.RESET
         except (Exception, SystemExit) as fault:  # noqa: BLE001 - an application can raise anything
-            return self._failed(conn, response, fault)
+            return self._failed(loan, response, fault)
         finally:
             try:
                 self.cfg.post_request(self, req, environ, response)
             except Exception as fault:  # noqa: BLE001
-                self._record("post_request failed", conn, fault, where=_where(fault))
+                self._record("post_request failed", loan, fault, where=_where(fault))
 
     def _count(self, response: Any, *, unread: bool) -> None:
         """Keep max_requests, and decide whether the connection may stay."""
@@ -496,8 +521,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         if not self.alive or not self.cfg.keepalive or crowded or unread:
             response.force_close()
 
-    def _respond(self, response: Any, environ: dict[str, Any]) -> After:
-        """Run the application, and send each piece as it comes."""
+    def _respond(self, loan: Loan, response: Any, environ: dict[str, Any]) -> After:
+        """Run the application, and send each piece as it comes.
+
+        The connection goes back as soon as all is sent: what the application does afterwards, such as its log line, is
+        nothing that the client's next request should wait for.
+        """
         began = time.monotonic()
         result = self.wsgi(environ, response.start_response)
         is_file = isinstance(result, environ["wsgi.file_wrapper"])
@@ -509,21 +538,23 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                     _send(response.write, piece)
             _send(response.close)
             _send(response.sock.flush)
+            whole = is_file or not _sent_too_little(response)
+            after = After.KEEP if whole and not response.should_close() else After.CLOSE
+            loan.end(after)
+            turn.pass_on(Urgency.AFTERWARDS)
         finally:
             taken = timedelta(seconds=time.monotonic() - began)
             self.log.access(response, response.req, environ, taken)
             if hasattr(result, "close"):
                 result.close()
-        if response.should_close() or (not is_file and _sent_too_little(response)):
-            return After.CLOSE
-        return After.KEEP
+        return after
 
-    def _failed(self, conn: Connection, response: Any, fault: BaseException) -> After:
+    def _failed(self, loan: Loan, response: Any, fault: BaseException) -> After:
         """The application raised: answer 500, or break off what it has begun so that the client notices."""
         if response is None or not response.headers_sent:
-            self._answer(conn, fault, where=_where(fault))
+            self._answer(loan.conn, fault, where=_where(fault))
             return After.CLOSE
-        self._record("response broken off", conn, fault, where=_where(fault))
+        self._record("response broken off", loan, fault, where=_where(fault))
         # Without the last chunk, or with less than Content-Length, an orderly end says enough, and lets what
         # was sent arrive. A response that only the end of the connection delimits needs the reset.
         delimited = response.chunked or response.response_length is not None
@@ -544,7 +575,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         with contextlib.suppress(OSError):
             conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
 
-    def _record(self, event: str, conn: Connection, fault: BaseException, **more: Any) -> None:
+    def _record(self, event: str, conn: Connection | Loan, fault: BaseException, **more: Any) -> None:
         """Log an event with the class of its cause, never its text: that can quote the request."""
         with contextlib.suppress(OSError):  # a full disk or a closed pipe is no reason to stop serving
             _log.info(

@@ -6,6 +6,8 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
+from gateway.turn import turn
+
 if TYPE_CHECKING:
     import socket
 
@@ -73,5 +75,6 @@ class AnswerSocket:
     def _wait(self, seconds: float) -> None:
         poll = select.poll()
         poll.register(self._sock, select.POLLOUT)
-        if seconds <= 0 or not poll.poll(seconds * 1000):
-            raise TimeoutError
+        with turn.away():
+            if seconds <= 0 or not poll.poll(seconds * 1000):
+                raise TimeoutError

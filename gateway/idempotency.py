@@ -13,6 +13,7 @@ from gateway.claims import HEADER, Free, Kept, Runs
 from gateway.engine import Cancelled
 from gateway.errors import ConflictError, DeadlineExceededError, InvalidRequestError, UnavailableError
 from gateway.sealing import Envelope, Recording
+from gateway.turn import turn
 
 if TYPE_CHECKING:
     import threading
@@ -110,10 +111,11 @@ class Idempotency:
         )
 
     def _pause(self, running: Runs, seconds: float, gone: threading.Event) -> None:
-        if self._admissions.has(running.call):
-            self._admissions.wait_for_end(running.call, seconds)
-        else:
-            gone.wait(seconds)
+        with turn.away():
+            if self._admissions.has(running.call):
+                self._admissions.wait_for_end(running.call, seconds)
+            else:
+                gone.wait(seconds)
 
     def _runs(self, envelope: Envelope, running: Runs) -> bool:
         here = self._admissions.has(running.call)

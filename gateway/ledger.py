@@ -5,7 +5,7 @@ Decides nothing: `gateway.admission` says what may be reserved. Knows nothing of
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,7 +86,7 @@ class Call:
     product_id: str
     operation: str
     started_at: datetime
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")  # noqa: S311 - unique, and no secret
 
 
 @dataclass(frozen=True, slots=True)

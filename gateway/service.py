@@ -21,6 +21,7 @@ from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
 from gateway.leases import LeasedGeneration
 from gateway.observer import Observer
+from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:
     import threading
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from gateway.ledger import Usage
     from gateway.sealing import KeptAnswer
     from gateway.subscriptions import Caller
+
+# Characters. The tokenizer takes milliseconds for more, and needs no turn: it computes beside Python.
+_LONG_PROMPT = 4096
 
 # Places in the engine's queue between two priorities of products.
 _TURNS = 1 << 16
@@ -168,7 +172,7 @@ class Gateway:
         stopwatch = self._stopwatch(admission)
         model = self._model_to_answer(self._model_for(admission, request.model))
         self._backlog.check(self._priority(admission))
-        prompt_ids = self._engine.encode(request.messages)
+        prompt_ids = self._encode(request.messages)
         sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
         admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
         sampling = replace(sampling, max_tokens=admission.most)
@@ -194,7 +198,8 @@ class Gateway:
         model = self._model_to_answer(name)
         self._backlog.check(self._priority(admission))
         try:
-            prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
+            with turn.away():
+                prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
         except TimeoutError:
             raise _too_late(stopwatch) from None
         try:
@@ -245,6 +250,12 @@ class Gateway:
                 return model
         served = ", ".join(model.name for model in models)
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
+
+    def _encode(self, messages: Sequence[Message]) -> list[int]:
+        if sum(len(message.content) for message in messages) <= _LONG_PROMPT:
+            return self._engine.encode(messages)
+        with turn.away():
+            return self._engine.encode(messages)
 
     def _stopwatch(self, admission: Admission) -> Stopwatch:
         return Stopwatch(self._clock() - admission.held, self._request_timeout, self._clock)
@@ -337,7 +348,8 @@ class Answer:
     def _next(self) -> Event:
         left = self._stopwatch.left()
         try:
-            event = self._generation.next(left) if left > 0 else None
+            with turn.away(then=Urgency.ANSWER):
+                event = self._generation.next(left) if left > 0 else None
         except TimeoutError:
             event = None
         except Cancelled as cancelled:
@@ -367,7 +379,9 @@ class Answer:
     def _drain(self) -> None:
         while not self._over:
             try:
-                self._account(self._generation.next(None))
+                with turn.away():
+                    event = self._generation.next(None)
+                self._account(event)
             except Cancelled as cancelled:
                 self._settle(cancelled.completion_tokens)
             except Exception:  # noqa: BLE001 - the answer is given up: how it would have failed is of no use to anyone

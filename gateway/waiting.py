@@ -7,6 +7,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gateway.turn import turn
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -60,7 +62,7 @@ class WaitingRoom:
 
     def wait(self, done: Callable[[], bool], seconds: float) -> None:
         """Until `done` or for so long, or until somebody tells."""
-        with self._changed:
+        with turn.away(), self._changed:
             if not done():
                 self._changed.wait(seconds)
 

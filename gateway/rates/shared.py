@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from gateway.rates.memory import MemoryWindows
 from gateway.rates.windows import SKEW, LimitsWindows, Taken
+from gateway.turn import turn
 
 PATIENCE = 0.08
 """Seconds to wait for Redis to connect or to answer. A call asks it twice, and is not to lose more than 0.2 s."""
@@ -112,7 +113,8 @@ class SharedWindows:
         outages = self._outages
         if not self._away:
             try:
-                taken = self._redis.take(key, calls, seconds)
+                with turn.away():
+                    taken = self._redis.take(key, calls, seconds)
             except RedisError as error:
                 self._lost(error, outages)
             else:

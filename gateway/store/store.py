@@ -16,6 +16,7 @@ from gateway.store.faults import translate
 from gateway.store.schema import upgrade
 from gateway.store.tables import products
 from gateway.store.turns import Turns
+from gateway.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Store:
         Raises:
             UnavailableError: the database cannot be reached, is locked, or is out of order.
         """
-        with _translated(self._engine), self._engine.begin() as connection:
+        with _translated(self._engine), turn.away(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -58,7 +59,11 @@ class Store:
         Raises:
             UnavailableError: as `reading`.
         """
-        with _translated(self._engine), direct.transaction(self._engine, None, self._prepared) as connection:
+        with (
+            _translated(self._engine),
+            nullcontext() if self._turns else turn.away(),
+            direct.transaction(self._engine, None, self._prepared) as connection,
+        ):
             yield connection
 
     @contextmanager
@@ -69,7 +74,7 @@ class Store:
             UnavailableError: the database cannot be reached, stays locked, is full or out of order.
             ConstraintError: the change collides with what is stored.
         """
-        with _translated(self._engine), self._turn(), self._writer.begin() as connection:
+        with _translated(self._engine), turn.away(), self._turn(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -101,7 +106,7 @@ class Store:
         self._turns = self._make_turns()  # a thread of the parent's may have had its turn
 
     def _turn(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._turns is None else self._turns.take()
+        return turn.away() if self._turns is None else self._turns.take()  # a server is waited for, a file is not
 
     def _make_turns(self) -> Turns | None:
         return Turns(self._patience) if self._engine.dialect.name == "sqlite" else None

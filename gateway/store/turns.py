@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exc
 
 from gateway.store.faults import unavailable
+from gateway.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Turns:
                 then this thread would wait as long for the same.
         """
         before = self._failures
-        if not self._lock.acquire(timeout=self._patience):
+        if not self._lock.acquire(blocking=False) and not self._wait():
             raise unavailable(f"no turn to write within {self._patience:g} s")
         try:
             if self._failures != before:
@@ -49,3 +50,7 @@ class Turns:
             raise
         finally:
             self._lock.release()
+
+    def _wait(self) -> bool:
+        with turn.away():
+            return self._lock.acquire(timeout=self._patience)

@@ -31,7 +31,6 @@ def parameters(method: Any) -> list[str]:
 def test_the_methods_that_are_overridden_are_still_called_so() -> None:
     assert parameters(ThreadWorker.accept) == ["listener"]
     assert parameters(ThreadWorker.handle_exit) == ["sig", "frame"]
-    assert parameters(ThreadWorker.handle_request) == ["req", "conn"]
     assert parameters(ThreadWorker.check_config) == ["cfg", "log"]
     assert parameters(ThreadWorker.init_signals) == []
     assert parameters(ThreadWorker.run) == []

@@ -1,0 +1,148 @@
+"""Whose turn it is to compute, among the threads of a process that answer requests.
+
+Python lets one thread compute at a time anyway, and hands over whenever one of them calls the system: requests that
+have come are then all half done when the first of them could be with the engine. Answers of the same length that began
+together end together, so the engine's batch has as many empty places as there are requests on their way to it. Here one
+of them is done after the other, and those that are on their way to the engine come first.
+
+A turn is about order and nothing else. Who has waited long for one goes on without, so a thread that waits for
+something while it has the turn costs the others a moment, and not their answers.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import threading
+from collections import deque
+
+PATIENCE_SECONDS = 0.25
+"""How long a thread waits for its turn before it goes on without."""
+
+
+class Urgency(enum.IntEnum):
+    """What a turn is for; the smaller comes first."""
+
+    QUESTION = 0
+    """A request on its way to the engine."""
+
+    ANSWER = 1
+    """What somebody waits for."""
+
+    AFTERWARDS = 2
+    """What nobody waits for: the log line, the metrics."""
+
+
+class Turn:
+    """The turn of one process.
+
+    Args:
+        patience: seconds that a thread waits for it.
+    """
+
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
+        self._patience = patience
+        self.reset()
+
+    def reset(self) -> None:
+        """As if nobody had it, or waited for it."""
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: tuple[deque[threading.Lock], ...] = tuple(deque() for _ in Urgency)
+        self._mine = threading.local()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread has it."""
+        return getattr(self._mine, "urgency", None) is not None
+
+    def during(self, urgency: Urgency) -> _During:
+        """Around what is to be done in a turn."""
+        return _During(self, urgency)
+
+    def away(self, then: Urgency | None = None) -> _Away:
+        """Around a wait: others have the turn meanwhile. Does nothing in a thread that does not have it.
+
+        Args:
+            then: what it is taken again for; None for the same as before.
+        """
+        return _Away(self, then)
+
+    def take(self, urgency: Urgency) -> None:
+        """Wait for it, or for as long as the patience is."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                self._mine.urgency = urgency
+                return
+            called = threading.Lock()
+            called.acquire()
+            self._waiting[urgency].append(called)
+        if called.acquire(timeout=self._patience) or not self._gave_up(called, urgency):
+            self._mine.urgency = urgency
+
+    def give(self) -> Urgency | None:
+        """To whoever is next; what it was taken for, None where this thread does not have it."""
+        urgency: Urgency | None = getattr(self._mine, "urgency", None)
+        if urgency is not None:
+            self._mine.urgency = None
+            with self._lock:
+                for line in self._waiting:
+                    if line:
+                        line.popleft().release()
+                        return urgency
+                self._taken = False
+        return urgency
+
+    def pass_on(self, urgency: Urgency) -> None:
+        """Let the others have theirs first, and go on with what is less urgent. Nothing in a thread without it."""
+        if self.give() is not None:
+            self.take(urgency)
+
+    def _gave_up(self, called: threading.Lock, urgency: Urgency) -> bool:
+        with self._lock:
+            if called not in self._waiting[urgency]:  # it was called at this very moment
+                return False
+            self._waiting[urgency].remove(called)
+            return True
+
+
+class _During:
+    """A context, and no generator: each request has several."""
+
+    __slots__ = ("_turn", "_urgency")
+
+    def __init__(self, turn: Turn, urgency: Urgency) -> None:
+        self._turn = turn
+        self._urgency = urgency
+
+    def __enter__(self) -> None:
+        self._turn.take(self._urgency)
+
+    def __exit__(self, *_: object) -> None:
+        self._turn.give()
+
+
+class _Away:
+    """The opposite."""
+
+    __slots__ = ("_then", "_turn")
+
+    def __init__(self, turn: Turn, then: Urgency | None) -> None:
+        self._turn = turn
+        self._then = then
+
+    def __enter__(self) -> None:
+        had = self._turn.give()
+        self._then = None if had is None else self._then if self._then is not None else had
+
+    def __exit__(self, *_: object) -> None:
+        if self._then is not None:
+            self._turn.take(self._then)
+
+
+turn = Turn()
+"""This process's."""
+
+# A thread of the parent's may have had its turn, and would never give it.
+os.register_at_fork(after_in_child=turn.reset)

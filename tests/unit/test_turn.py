@@ -1,0 +1,101 @@
+"""Whose turn it is: the order, and that nobody is kept for good."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gateway.turn import Turn, Urgency
+from tests.server import wait_for
+
+FOREVER = 60.0
+
+
+def waiting(turn: Turn) -> int:
+    return sum(map(len, turn._waiting))  # noqa: SLF001 - nothing else tells of it
+
+
+def in_threads(turn: Turn, urgencies: list[Urgency], done: list[Urgency]) -> list[threading.Thread]:
+    """Threads that wait for a turn, in this order."""
+    threads = []
+    for urgency in urgencies:
+
+        def run(urgency: Urgency = urgency) -> None:
+            with turn.during(urgency):
+                done.append(urgency)
+
+        before = waiting(turn)
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        wait_for(lambda before=before: waiting(turn) > before, "a thread that waits")
+    return threads
+
+
+def test_questions_come_before_answers_and_answers_before_the_rest() -> None:
+    turn, done = Turn(FOREVER), list[Urgency]()
+    with turn.during(Urgency.ANSWER):
+        given = [Urgency.AFTERWARDS, Urgency.ANSWER, Urgency.QUESTION, Urgency.ANSWER, Urgency.QUESTION]
+        threads = in_threads(turn, given, done)
+        assert done == []
+    for thread in threads:
+        thread.join()
+    assert done == sorted(given)
+
+
+def test_one_who_waits_for_something_lets_the_others_compute_and_comes_back() -> None:
+    turn, done = Turn(FOREVER), list[Urgency]()
+    with turn.during(Urgency.QUESTION):
+        threads = in_threads(turn, [Urgency.AFTERWARDS], done)
+        with turn.away(then=Urgency.ANSWER):
+            assert not turn.is_mine
+            threads[0].join()
+        assert turn.is_mine
+        assert done == [Urgency.AFTERWARDS]
+
+
+def test_passing_it_on_lets_whoever_is_more_urgent_go_first() -> None:
+    turn, done = Turn(FOREVER), list[Urgency]()
+    with turn.during(Urgency.QUESTION):
+        threads = in_threads(turn, [Urgency.ANSWER], done)
+        turn.pass_on(Urgency.AFTERWARDS)
+        assert done == [Urgency.ANSWER]
+        assert turn.is_mine
+    threads[0].join()
+
+
+def test_whoever_has_waited_long_goes_on_without() -> None:
+    turn, done = Turn(0.01), list[Urgency]()
+
+    def run() -> None:
+        with turn.during(Urgency.QUESTION):
+            assert not turn.is_mine
+            with turn.away():
+                done.append(Urgency.QUESTION)
+
+    with turn.during(Urgency.ANSWER):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert done == [Urgency.QUESTION]
+        assert turn.is_mine
+        assert waiting(turn) == 0
+    with turn.during(Urgency.ANSWER):
+        assert turn.is_mine
+
+
+def test_an_exception_gives_it_back() -> None:
+    turn = Turn(FOREVER)
+    with pytest.raises(ValueError, match="an error"), turn.during(Urgency.ANSWER):
+        raise ValueError("an error")
+    with turn.during(Urgency.ANSWER):
+        assert turn.is_mine
+
+
+def test_a_thread_without_it_is_not_held_up() -> None:
+    turn = Turn(FOREVER)
+    with turn.away():
+        assert not turn.is_mine
+    turn.pass_on(Urgency.ANSWER)
+    assert turn.give() is None
+    assert not turn.is_mine
