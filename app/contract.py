@@ -36,7 +36,7 @@ _TRACEPARENT = re.compile(
 def new_trace_id() -> str:
     """A W3C trace id of this gateway's making: 32 lower-case hex digits, not all of them zero."""
     # As OpenTelemetry makes them: each request has one, and it is no secret.
-    return f"{random.getrandbits(128) or 1:032x}"  # noqa: S311
+    return f"{random.getrandbits(128) or 1:032x}"
 
 
 def trace_id_from(traceparent: str | None) -> str:

@@ -86,7 +86,7 @@ class Call:
     product_id: str
     operation: str
     started_at: datetime
-    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")  # noqa: S311 - unique, and no secret
+    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
 
 
 @dataclass(frozen=True, slots=True)
