@@ -88,6 +88,12 @@ def _operated(page: Page, caller: Caller) -> None:
     page.evaluate("document.querySelector('#operator').scrollIntoView({behavior: 'instant'})")
 
 
+def _edited(page: Page, caller: Caller) -> None:
+    del caller
+    page.get_by_label("Edit: gold", exact=True).click()
+    page.locator("#product-dialog").wait_for()
+
+
 PICTURES: dict[str, tuple[str, Callable[[Page, Caller], None]]] = {
     "overview": ("/", _nothing),
     "try-it": ("/portal/operations/get-data", _tried),
@@ -97,6 +103,7 @@ PICTURES: dict[str, tuple[str, Callable[[Page, Caller], None]]] = {
     "model": ("/portal/models", _nothing),
     "changelog": ("/portal/changelog", _nothing),
     "operator": ("/admin", _operated),
+    "operator-product": ("/admin", _edited),  # with the token from before
 }
 
 if __name__ == "__main__":

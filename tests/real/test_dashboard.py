@@ -15,7 +15,7 @@ import pytest
 
 from gateway.settings import ROOT
 from tests.docs.grafana import metrics, queries
-from tests.real.callers import ADMIN_TOKEN, LONG, caller_with
+from tests.real.callers import ADMIN_TOKEN, LONG, put_product, subscriber
 from tests.server import running, wait_for
 from tests.services import running_prometheus
 
@@ -60,9 +60,9 @@ def scraped(url: str) -> None:
 
 def traffic(server: GatewayServer) -> None:
     """Something of everything that a panel shows."""
-    limited = caller_with(server, rate={"calls": 1})
+    limited = subscriber(server, "limited")
     assert [limited.ask().status for _ in range(2)] == [200, 429]
-    caller = caller_with(server)
+    caller = subscriber(server, "unlimited")
     key = secrets.token_hex(8)
     for _ in range(2):
         body = {"prompt": "Hello", "max_tokens": 8}
@@ -71,7 +71,7 @@ def traffic(server: GatewayServer) -> None:
     assert caller.ask(path="/v1/chat/completions").status == 200
     assert caller.ask(prompt="").status == 400
     assert caller.ask(LONG, max_tokens=900).status == 504
-    waiting = caller_with(server, tokenQuota={"amount": 120, "period": "day"})
+    waiting = subscriber(server, "scarce")
     with waiting.stream() as stream:  # it has reserved all that there is
         stream.event()
         other = threading.Thread(target=waiting.ask, args=(LONG,))
@@ -84,6 +84,8 @@ def test_every_panel_has_data_of_the_real_gateway(hasty: GatewayServer) -> None:
     target = {"targets": [f"127.0.0.1:{hasty.port}"]}
     config = CONFIG | {"scrape_configs": [{"job_name": "get-data-gateway", "static_configs": [target]}]}
     with running_prometheus(config) as url:
+        put_product(hasty, "limited", rate={"calls": 1})
+        put_product(hasty, "scarce", tokenQuota={"amount": 120, "period": "day"})
         for _ in range(2):  # a counter's first value is no rate
             traffic(hasty)
             scraped(url)
