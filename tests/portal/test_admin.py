@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from tests.real.callers import ADMIN_TOKEN, LONG, caller_with, manage, put_product, subscriber, usage_of
+from tests.real.callers import ADMIN_TOKEN, asking, caller_with, manage, put_product, subscriber, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Page
 
     from tests.portal.browser import Visitor
     from tests.portal.conftest import Visit
-    from tests.real.callers import Caller
     from tests.server import GatewayServer
 
 
@@ -30,26 +25,6 @@ def enter(person: Visitor) -> Page:
     page.click("#enter button[type=submit]")
     expect(page.locator("#operator")).to_be_visible()
     return page
-
-
-@contextmanager
-def asking(caller: Caller, at_a_time: int) -> Iterator[None]:
-    """Have a caller ask for long answers, so many at a time."""
-    enough = threading.Event()
-
-    def ask() -> None:
-        while not enough.is_set():
-            caller.ask(LONG, max_tokens=300)
-
-    threads = [threading.Thread(target=ask) for _ in range(at_a_time)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_a_subscription_is_made_and_its_keys_are_shown_once(visit: Visit, server: GatewayServer) -> None:

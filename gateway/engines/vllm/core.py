@@ -199,4 +199,5 @@ def _activity(core: EngineCoreProc) -> tuple[int, int, float, float]:
 
 def _all_produced(scheduler: Scheduler) -> int:
     """Ids since the start, with those of requests that run."""
-    return _produced.total + sum(request.num_output_tokens for request in scheduler.requests.values())
+    running: int = sum(request.num_output_tokens for request in scheduler.requests.values())
+    return _produced.total + running
