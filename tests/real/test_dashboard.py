@@ -51,6 +51,11 @@ def values(url: str, expression: str) -> list[float]:
     return [value for one in found if not math.isnan(value := float(one["value"][1]))]
 
 
+def alerts(url: str) -> dict[str, str]:
+    """The state of each alert that is up, by its name."""
+    return {one["labels"]["alertname"]: one["state"] for one in ask(url, "alerts")["alerts"]}
+
+
 def scraped(url: str) -> None:
     """Wait for a scrape that begins now or later."""
     now = time.time()
@@ -95,4 +100,5 @@ def test_every_panel_has_data_of_the_real_gateway(hasty: GatewayServer) -> None:
             wait_for(lambda asked=query.expression: bool(values(url, asked)), str(query))  # type: ignore[misc]
         healthy = {rule["name"]: rule["health"] for rule in ask(url, "rules")["groups"][0]["rules"]}
         assert set(healthy.values()) == {"ok"}
-        assert ask(url, "alerts")["alerts"] == []
+        # One of its nine requests failed, which is more than one in twenty.
+        wait_for(lambda: alerts(url) == {"GatewayFails": "pending"}, "the alert")
