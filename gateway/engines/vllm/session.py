@@ -19,7 +19,7 @@ from gateway.engines.vllm.pulse import Pulse
 from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
-from gateway.engines.vllm.stats import Statistics, tell_as
+from gateway.engines.vllm.stats import Statistics, quicken, tell_as
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
 
@@ -60,6 +60,7 @@ class Session:
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
         self.watch = Watch()
+        quicken(llm.output_processor)
         _call_after(llm.output_processor, "process_outputs", self._step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))

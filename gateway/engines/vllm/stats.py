@@ -16,6 +16,7 @@ from collections import Counter as Tally
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from vllm import envs
 from vllm.v1.metrics.buckets import INTER_TOKEN_LATENCY_BUCKETS
 from vllm.v1.metrics.loggers import PrometheusStatLogger
 from vllm.v1.metrics.stats import SchedulerStats
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vllm.config import VllmConfig
+    from vllm.v1.engine import EngineCoreOutput
+    from vllm.v1.engine.output_processor import OutputProcessor, RequestState
+    from vllm.v1.metrics.stats import IterationStats
 
 WRITE_SECONDS = 0.25
 """How old a figure may be in its file."""
@@ -48,6 +52,31 @@ def tell_as(config: VllmConfig, name: str) -> None:
     config.model_config.served_model_name = name
     observability = config.observability_config
     observability.custom_histogram_buckets = {**_BUCKETS, **(observability.custom_histogram_buckets or {})}
+
+
+def quicken(processor: OutputProcessor) -> None:
+    """Have vLLM take down the usual output, of a token that is not its request's first, in a third of the time.
+
+    It does so for each id of each request, in the process that serves them.
+    """
+    if envs.VLLM_COMPUTE_NANS_IN_LOGITS:  # then each output has more to tell
+        return
+    whole = processor._update_stats_from_output  # noqa: SLF001
+
+    def update(
+        state: RequestState, output: EngineCoreOutput, timestamp: float | None, iteration: IterationStats | None
+    ) -> None:
+        stats = state.stats
+        if iteration is None or stats is None or timestamp is None or state.is_prefilling or output.events is not None:
+            whole(state, output, timestamp, iteration)
+            return
+        tokens = len(output.new_token_ids)
+        iteration.num_generation_tokens += tokens
+        stats.num_generation_tokens += tokens
+        iteration.inter_token_latencies_iter.append(timestamp - stats.last_token_ts)
+        stats.last_token_ts = timestamp
+
+    processor._update_stats_from_output = update  # noqa: SLF001
 
 
 class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types are not read
