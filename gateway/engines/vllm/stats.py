@@ -2,7 +2,7 @@
 
 vLLM tells its Prometheus logger of each engine step, id by id. prometheus-client takes 1 to 3 µs for each figure that
 it writes to its file, and so would cost more than all other statistics. Here a figure is only noted when vLLM tells
-it, and what was noted is written down four times a second.
+it, and what was noted is written down once a second.
 
 Bound to vLLM 0.32 and prometheus-client 0.26; `tests/engine/test_vllm_internals.py` says what moved.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vllm.v1.engine.output_processor import OutputProcessor, RequestState
     from vllm.v1.metrics.stats import IterationStats
 
-WRITE_SECONDS = 0.25
+WRITE_SECONDS = 1.0
 """How old a figure may be in its file."""
 
 # vLLM's own begin at 300 ms, for times in the queue and of a prefill too, and at 10 ms between two tokens.
