@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.
 CLIENT_CLOSED_REQUEST = 499
 
-# Machines ask these every few seconds: their lines would bury the others.
-PROBES = frozenset({"live", "ready", "metrics"})
+# Machines ask these every few seconds, and so does the operator's page: their lines would bury the others.
+PROBES = frozenset({"live", "ready", "metrics", "get engine"})
 
 log = structlog.get_logger("gateway.request")
 
@@ -104,7 +104,16 @@ class Entry:
             self.metrics.end()
         status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR
         self.metrics.observe(
-            Ended(self.operation, int(status), seconds, self.product, self.error, self.limit, self.admission)
+            Ended(
+                self.operation,
+                int(status),
+                seconds,
+                self.product,
+                self.error,
+                self.limit,
+                self.admission,
+                replayed=self.replay_of is not None,
+            )
         )
 
 

@@ -235,6 +235,26 @@ class Work(NamedTuple):
     queued: Mapping[int, int]
 
 
+RATE_SECONDS = 10.0
+"""Over how long a speed is taken."""
+
+
+class Activity(NamedTuple):
+    """What an engine is doing, for all processes of the gateway.
+
+    Attributes:
+        running: requests that it works on.
+        waiting: requests in its queue.
+        kv_cache: share of the KV cache that requests hold, 0 to 1; None where it has none.
+        speed: ids a second that it has produced in the last `RATE_SECONDS`.
+    """
+
+    running: int
+    waiting: int
+    kv_cache: float | None
+    speed: float
+
+
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
     """The generation was cancelled; `completion_tokens` is what the engine had produced by then."""
 
@@ -384,6 +404,10 @@ class Engine(Protocol):
 
     def work(self, timeout: float = 5.0) -> Work:
         """What it has done and has to do, for all processes of the gateway. As `load`."""
+        ...
+
+    def activity(self, timeout: float = 5.0) -> Activity:
+        """What it is doing. As `load`."""
         ...
 
 

@@ -5,11 +5,14 @@ Answers may get further fields, so that these schemas are open where those of re
 
 from __future__ import annotations
 
+from typing import get_args
+
 from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.validate import Equal, OneOf, Range, Regexp
 
 from app.management.schemas import EnvelopeSchema, Moment, QuotaSchema, RateSchema, Scope
 from app.schemas import Boolean, Integer, Number, Text
+from gateway.engine import Phase
 from gateway.keys import KEY_PATTERN
 from gateway.subscriptions import State
 
@@ -249,6 +252,38 @@ class UsageReport(_Answer):
     value = fields.List(fields.Nested(UsageRow), required=True)
     count = _count()
     total = fields.Nested(UsageSum, required=True)
+
+
+class EngineActivity(_Answer):
+    """The engine, as all workers use it. What only the engine knows is null while it is away."""
+
+    ready = Boolean(required=True, metadata={"description": "whether a prompt would be answered"})
+    state = Text(required=True, validate=OneOf(get_args(Phase)))
+    step = _count("how far it is with loading, of `steps`")
+    steps = _count()
+    models = fields.List(
+        Text(), required=True, metadata={"description": "what requests may name; the first is the default"}
+    )
+    requestsInProgress = _count("that the gateway is answering, probes apart")  # noqa: N815
+    requestsRunning = Integer(  # noqa: N815
+        required=True, allow_none=True, validate=_COUNT, metadata={"description": "that the engine works on"}
+    )
+    requestsWaiting = Integer(  # noqa: N815
+        required=True, allow_none=True, validate=_COUNT, metadata={"description": "that stand in the engine's queue"}
+    )
+    kvCacheUsage = Number(  # noqa: N815
+        required=True,
+        allow_none=True,
+        validate=Range(0, 1),
+        metadata={"description": "the share of the KV cache that requests hold"},
+    )
+    tokensPerSecond = Number(  # noqa: N815
+        required=True,
+        allow_none=True,
+        validate=_COUNT,
+        metadata={"description": "that the engine wrote in the last `windowSeconds`"},
+    )
+    windowSeconds = Number(required=True, validate=_COUNT)  # noqa: N815
 
 
 class PrimaryKey(_Answer):

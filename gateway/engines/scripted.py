@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.engine import (
     LEASE_LOW,
+    Activity,
     Cancelled,
     Chunk,
     Delta,
@@ -112,6 +113,11 @@ class ScriptedEngine:
         del timeout  # it takes none
         self._require_ready()
         return Work(0, {})  # nobody waits for it
+
+    def activity(self, timeout: float = 5.0) -> Activity:
+        del timeout  # it takes none
+        self._require_ready()
+        return Activity(self.running, 0, None, 0.0)
 
     def count(self, change: int) -> None:
         """Note that a request began or ended."""

@@ -104,6 +104,7 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
     assert "nextLink" in page.json
     checked("get", "/management/products", admin.get("/management/products"))
     checked("get", "/management/usage", admin.get("/management/usage"))
+    checked("get", "/management/engine", admin.get("/management/engine"))
     for name in ("Primary", "Secondary"):
         path = f"regenerate{name}Key"
         checked("post", f"{SID}/{path}", admin.send("POST", f"{ACME}/{path}"))

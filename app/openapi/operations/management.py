@@ -102,6 +102,9 @@ DELETE_PRODUCT = _operation(
         },
     ),
 )
+GET_ENGINE = _operation(
+    {200: Answer("How it is doing.", answers.EngineActivity, {"busy": EXAMPLES["engine"]}, _PRIVATE)}
+)
 GET_USAGE = _operation(
     {200: Answer("The sums.", answers.UsageReport, {"usage": EXAMPLES["my usage"]}, _PRIVATE)},
     (400,),
