@@ -11,7 +11,7 @@
 - Four more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
-`hold.py` adds leases to the scheduler.
+`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vllm.v1.request import Request, RequestStatus
 from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
-from gateway.engines.vllm import cerr, hold
+from gateway.engines.vllm import cerr, hold, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -69,6 +69,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_work = _work
     Scheduler._free_request = _free_request  # noqa: SLF001
     hold.install()
+    timings.install()
     StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
@@ -115,6 +116,7 @@ def _abort_client(core: EngineCoreProc, client_index: int) -> dict[str, int]:
 
 def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
     hold.forget(request.request_id)
+    timings.forget(request.request_id)
     _ended.append((request.client_index, request.request_id, request.num_output_tokens))
     _produced.total += request.num_output_tokens
     if request.num_output_tokens:  # it had its turn

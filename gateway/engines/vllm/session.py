@@ -19,6 +19,7 @@ from gateway.engines.vllm.pulse import Pulse
 from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
+from gateway.engines.vllm.timings import Timekeeper
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
 
@@ -46,6 +47,7 @@ class Session:
         runs: the requests that are under way.
         pulse: paces the streams among them.
         watch: looks after the leases among them.
+        timekeeper: takes down when the engine did what, for those that are traced.
         stream_interval: the operator's: ids that a stream waits for at least.
     """
 
@@ -59,6 +61,8 @@ class Session:
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
         self.watch = Watch()
+        self.timekeeper = Timekeeper(llm.output_processor)
+        _call_before(llm.output_processor, "process_outputs", self.timekeeper.read)
         _call_after(llm.output_processor, "process_outputs", self._step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
@@ -190,6 +194,18 @@ class Session:
         for run in list(self.runs):
             run.fail(UnavailableError("The model restarted while it answered. Try again.", retry_after=5))
         self.llm.shutdown()
+
+
+def _call_before(owner: object, name: str, first: Callable[..., None]) -> None:
+    """Replace a method of one object by itself with a call before it, which gets its first two arguments."""
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        first(*args[:2])
+        return method(*args, **kwargs)
+
+    setattr(owner, name, called)
 
 
 def _call_after(owner: object, name: str, then: Callable[[], None]) -> None:
