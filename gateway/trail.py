@@ -152,6 +152,11 @@ class Trail:
 class _NoStep(Step):
     """A step of nobody's."""
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
     def note(self, **facts: Fact | None) -> None:
         pass
 

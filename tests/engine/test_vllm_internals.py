@@ -117,3 +117,23 @@ def test_streams_are_collected_as_run_py_does_it() -> None:
     assert "if self.stream_interval > 1:" in made
     assert "self.detokenizer.output_token_ids[" in made
     assert "self.sent_tokens_offset = self.detokenizer.num_output_tokens()" in made
+
+
+def test_times_are_taken_as_timings_py_does_it() -> None:
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.engine.input_processor import InputProcessor  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
+    from vllm.v1.request import Request  # noqa: PLC0415
+
+    # Events travel with outputs, whether vLLM records them by itself or not.
+    assert "events=request.take_events()" in inspect.getsource(Scheduler.update_from_output)
+    assert "log_stats" not in inspect.getsource(Request.take_events) + inspect.getsource(Request.record_event)
+    assert {"events", "new_token_ids"} <= set(EngineCoreOutput.__struct_fields__)
+    given = list(inspect.signature(OutputProcessor.process_outputs).parameters)
+    assert given[1:3] == ["engine_core_outputs", "engine_core_timestamp"]
+    handler = "".join(inspect.getsource(AsyncLLM._run_output_handler).split())  # noqa: SLF001
+    assert "process_outputs(outputs_slice,outputs.timestamp," in handler
+    named = inspect.getsource(InputProcessor.assign_request_id)
+    assert "request.external_req_id = request.request_id" in named
