@@ -18,6 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
@@ -106,7 +107,7 @@ class Spans:
         if parent is not None:
             context = set_span_in_context(NonRecordingSpan(_context(trace_id, *parent, remote=True)), context)
         found = self._sampler.should_sample(context, int(trace_id, 16), name, SpanKind.SERVER)
-        return bool(found.decision.is_sampled())
+        return found.decision is Decision.RECORD_AND_SAMPLE
 
     def export(self, trail: Trail, trace_id: str, parent: Parent | None, root: Told) -> None:
         """Make spans of a request that is over, and have them sent soon. Does not wait, and does not fail.
