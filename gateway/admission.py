@@ -206,6 +206,8 @@ class Admission:
                 self._take(limits.rate)
 
     def _take(self, rate: Rate) -> None:
+        if self.trail.on:
+            self.trail.note(calls=rate.calls, seconds=rate.seconds)
         try:
             self.requests = Window(*self._all.rates.take(self.call.subscription_id, rate))
         except RateLimitedError as error:
@@ -215,7 +217,7 @@ class Admission:
             self._ledger_away = True
             raise
         if self.trail.on:
-            self.trail.note(calls=rate.calls, seconds=rate.seconds, remaining=self.requests.remaining)
+            self.trail.note(remaining=self.requests.remaining)
 
     def claim(self, claim: Claim) -> Holder:
         """Of `open`, the rest, for a call with an Idempotency-Key, which is the call's own then unless another has it.

@@ -130,6 +130,8 @@ def test_times_are_taken_as_timings_py_does_it() -> None:
     # Events travel with outputs, whether vLLM records them by itself or not.
     assert "events=request.take_events()" in inspect.getsource(Scheduler.update_from_output)
     assert "log_stats" not in inspect.getsource(Request.take_events) + inspect.getsource(Request.record_event)
+    added = inspect.getsource(Scheduler.add_request)
+    assert "            if self.log_stats:\n                request.record_event(EngineCoreEventType.QUEUED)" in added
     assert {"events", "new_token_ids"} <= set(EngineCoreOutput.__struct_fields__)
     given = list(inspect.signature(OutputProcessor.process_outputs).parameters)
     assert given[1:3] == ["engine_core_outputs", "engine_core_timestamp"]

@@ -1,8 +1,8 @@
 """When the engine did what for a request that is traced, from vLLM's own events and the times of its outputs.
 
-vLLM keeps events by request and sends them along with outputs, but records them only with its statistics on, which cost
-time at each step. So `install`, which runs in the engine host before it forks EngineCore, has the scheduler record
-two of them for the requests that say `TIMED`. `Timekeeper` reads them in the worker. Bound to vLLM 0.32;
+vLLM keeps events by request and sends them along with outputs, but records them only with its statistics on. Where they
+are off, `install`, which runs in the engine host before it forks EngineCore, has the scheduler record two of them
+for the requests that say `TIMED`. `Timekeeper` reads them in the worker. Bound to vLLM 0.32;
 `tests/engine/test_vllm_internals.py` says what moved when vLLM moves.
 """
 
@@ -43,7 +43,8 @@ def install() -> None:
     def add_request(scheduler: Scheduler, request: Request) -> None:
         before_add(scheduler, request)
         params = request.sampling_params
-        if params is not None and params.extra_args and TIMED in params.extra_args:
+        marked = params is not None and params.extra_args and TIMED in params.extra_args
+        if marked and not scheduler.log_stats:  # else it does so itself
             request.record_event(EngineCoreEventType.QUEUED)
             _waiting[request.request_id] = request
 
