@@ -23,7 +23,7 @@ def test_every_setting_stands_in_a_table_with_its_meaning() -> None:
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| .* \| (.*) \|$", README, re.MULTILINE))
     own = {name: text for name, text in settings.items() if not name.startswith("OTEL_")}
     assert documented == {name: text for name, text in own.items() if name not in INTERNAL}
-    traces = (ROOT / "docs" / "observability.md").read_text()
+    traces = (ROOT / "docs" / "traces.md").read_text()
     documented = dict(re.findall(r"^\| `(OTEL_[A-Z_]+)` \| (.*) \|$", traces, re.MULTILINE))
     assert documented == {name: text for name, text in settings.items() if name not in own}
 
