@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 Fact = str | int | float | bool
 
 MOST_STEPS = 200
-"""Steps that a trail keeps. A call that waits for tokens looks again and again."""
+"""Steps that a trail keeps, beside a few that come once. A call that waits for tokens looks again and again."""
 
 LONGEST_FACT = 300
 """Characters of a fact."""
+
+_LARGEST = 2**63 - 1  # what OTLP and most readers of JSON can hold
 
 
 class Step:
@@ -34,7 +36,7 @@ class Step:
         ended: the same; None while it lasts.
         facts: what was found and decided; `decision` is a sentence, or the beginning of one.
         error: the class of the failure that ended it.
-        inside: its own steps, in the order in which they began.
+        inside: its own steps.
     """
 
     __slots__ = ("_trail", "began", "ended", "error", "facts", "inside", "name")
@@ -57,10 +59,12 @@ class Step:
         self.end(error)
 
     def note(self, **facts: Fact | None) -> None:
-        """Keep facts; None and numbers without an end say nothing."""
+        """Keep facts; None and numbers that not everybody can read say nothing."""
         for name, fact in facts.items():
-            if fact is not None and not (isinstance(fact, float) and not math.isfinite(fact)):
-                self.facts[name] = fact[:LONGEST_FACT] if isinstance(fact, str) else fact
+            if isinstance(fact, str):
+                self.facts[name] = fact[:LONGEST_FACT]
+            elif fact is not None and (math.isfinite(fact) if isinstance(fact, float) else abs(fact) <= _LARGEST):
+                self.facts[name] = fact
 
     def end(self, error: BaseException | None = None) -> None:
         """It is over; a second time changes nothing."""
@@ -106,16 +110,18 @@ class Trail:
         self._open.append(step)
         return step
 
+    def hold(self, began: float, ended: float) -> None:
+        """The call stood still in the engine, for tokens that others had reserved. It is in the step that lasts."""
+        step = Step(self, "waiting for tokens", began)
+        step.ended = ended
+        self._keep(step, self._open[-1])
+
     def add(self, name: str, began: float, ended: float, inside: Step | None = None, **facts: Fact | None) -> None:
-        """A step that is over; without `inside` of the request itself."""
+        """A step that is over, and comes once; without `inside` it is the request's own."""
         step = Step(self, name, began)
         step.ended = max(began, ended)
         step.note(**facts)
-        self._keep(step, inside or self.root)
-
-    def hold(self, began: float, ended: float) -> None:
-        """The call stood still in the engine, for tokens that others had reserved. It is in the step that lasts."""
-        self.add("waiting for tokens", began, ended, self._open[-1])
+        (inside or self.root).inside.append(step)
 
     def note(self, **facts: Fact | None) -> None:
         """Keep facts of the step that was begun last and has not ended."""
@@ -130,12 +136,16 @@ class Trail:
             del self._open[max(1, at) :]
 
     def steps(self) -> Iterator[tuple[Step, Step]]:
-        """Each step behind the one that it is inside of, in the order in which they began."""
-        waiting = [(self.root, step) for step in reversed(self.root.inside)]
+        """Each step, and the one that it is inside of, which comes before; else in the order in which they began."""
+        waiting = [self.root]
+        outer: dict[int, Step] = {}
         while waiting:
-            outer, step = waiting.pop()
-            yield outer, step
-            waiting += [(step, one) for one in reversed(step.inside)]
+            step = waiting.pop()
+            if step is not self.root:
+                yield outer[id(step)], step
+            inside = sorted(step.inside, key=lambda one: one.began, reverse=True)
+            outer.update((id(one), step) for one in inside)
+            waiting += inside
 
     def unix(self, at: float) -> int:
         """Unix nanoseconds of a moment on the trail's clock."""

@@ -64,7 +64,7 @@ class Collector:
     @property
     def spans(self) -> list[Span]:
         """All of them."""
-        return [span for body in list(self.bodies) for span in _spans(body)]
+        return [span for body in list(self.bodies) for span in spans_of(body)]
 
     def trace(self, trace_id: str) -> list[Span]:
         """Those of a trace, as soon as its request's own is there: it is sent last."""
@@ -108,7 +108,8 @@ def collecting(port: int = 0) -> Iterator[Collector]:
             thread.join()
 
 
-def _spans(body: bytes) -> Iterator[Span]:
+def spans_of(body: bytes) -> Iterator[Span]:
+    """The spans of an `ExportTraceServiceRequest`."""
     for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = _attributes(of_resource.resource.attributes)
         for of_scope in of_resource.scope_spans:

@@ -6,8 +6,10 @@ import json
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -18,7 +20,7 @@ from gateway.keys import KeyHasher
 from gateway.settings import ROOT
 from gateway.spans import Spans, make_spans
 from gateway.subscriptions import Subscriptions
-from tests.collector import collecting
+from tests.collector import collecting, spans_of
 from tests.gateways import PEPPER, make_gateway, make_services
 from tests.http.conftest import CONTEXT_LENGTH, MAX_BODY_BYTES, Api, Clock
 
@@ -256,31 +258,59 @@ def test_a_collector_that_fails_is_told_once_and_breaks_nothing(traced: Traced, 
     assert "password" not in log.text
 
 
+def called(spans: Spans, store: Store, key: str) -> str:
+    """The trace id of one request, whose spans have been sent: `stop` has waited for that."""
+    gateway = make_gateway(ScriptedEngine(context_length=CONTEXT_LENGTH), store)
+    services = make_services(gateway, Subscriptions(store, KeyHasher(PEPPER)), store, spans=spans)
+    app = create_app(services, max_body_bytes=MAX_BODY_BYTES)
+    headers = {"Ocp-Apim-Subscription-Key": key}
+    try:
+        # A number that OTLP cannot hold must not cost the others their spans.
+        with app.test_client().post("/get-data", json={"prompt": "a", "seed": 2**70}, headers=headers) as reply:
+            assert reply.status_code in {200, 400}
+        with app.test_client().post("/get-data", json={"prompt": "a"}, headers=headers) as reply:
+            assert reply.status_code == 200
+            return reply.headers["X-Trace-Id"]
+    finally:
+        spans.stop()
+
+
 def test_otlp_over_http_reaches_a_collector_and_the_last_spans_are_sent_at_the_end(
     store: Store, valid_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     level = logging.getLogger("opentelemetry").level
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        spans = make_spans("http/protobuf")
         try:
-            services = make_services(
-                make_gateway(ScriptedEngine(context_length=CONTEXT_LENGTH), store),
-                Subscriptions(store, KeyHasher(PEPPER)),
-                store,
-                spans=spans,
-            )
-            app = create_app(services, max_body_bytes=MAX_BODY_BYTES)
-            headers = {"Ocp-Apim-Subscription-Key": valid_key}
-            with app.test_client().post("/get-data", json={"prompt": "a"}, headers=headers) as reply:
-                assert reply.status_code == 200
+            trace_id = called(make_spans("http/protobuf"), store, valid_key)
         finally:
-            spans.stop()
             logging.getLogger("opentelemetry").setLevel(level)
-        found = collector.spans  # there already: `stop` has waited
-    assert {span.trace_id for span in found} == {reply.headers["X-Trace-Id"]}
+        names = {span.name for span in collector.spans if span.trace_id == trace_id}
     assert set(collector.paths) == {"/v1/traces"}
-    assert {"key", "queue", "prefill", "decode", "chat scripted", "POST /get-data"} <= {span.name for span in found}
+    assert {"key", "queue", "prefill", "decode", "chat scripted", "POST /get-data"} <= names
+
+
+def test_otlp_over_grpc_reaches_a_collector(store: Store, valid_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    level = logging.getLogger("opentelemetry").level
+    received: list[bytes] = []
+
+    def export(request: bytes, _: grpc.ServicerContext) -> bytes:
+        received.append(request)
+        return b""
+
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    handler = grpc.method_handlers_generic_handler(service, {"Export": grpc.unary_unary_rpc_method_handler(export)})
+    with ThreadPoolExecutor() as pool:
+        server = grpc.server(pool, handlers=(handler,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        try:
+            trace_id = called(make_spans("grpc"), store, valid_key)
+        finally:
+            server.stop(None).wait()
+            logging.getLogger("opentelemetry").setLevel(level)
+    assert trace_id in {span.trace_id for body in received for span in spans_of(body)}
 
 
 def test_without_the_variables_opentelemetry_is_not_imported(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_a_failure_leaves_its_class_and_the_limits_own_words(trail: Trail) -> No
 
 
 def test_a_fact_is_short_and_a_number_that_json_has(trail: Trail) -> None:
-    trail.note(text="a" * 1000, none=None, endless=float("inf"), number=1.5)
-    assert trail.root.facts == {"text": "a" * LONGEST_FACT, "number": 1.5}
+    trail.note(text="a" * 1000, none=None, endless=float("inf"), number=1.5, large=2**63 - 1, larger=-(2**63), yes=True)
+    assert trail.root.facts == {"text": "a" * LONGEST_FACT, "number": 1.5, "large": 2**63 - 1, "yes": True}
     json.dumps(trail.root.facts, allow_nan=False)
 
 
@@ -88,9 +88,21 @@ def test_only_so_many_steps_are_kept(trail: Trail) -> None:
     for _ in range(MOST_STEPS + 7):
         with trail.step("a"):
             pass
-    trail.add("b", 1.0, 2.0)
+    trail.hold(1.0, 2.0)
     assert len(told(trail)) == MOST_STEPS
     assert trail.left_out == 8
+    trail.add("settlement", 1000.0, 1001.0)  # what comes once is not left out
+    assert told(trail)[-1][1] == "settlement"
+
+
+def test_steps_are_told_in_the_order_in_which_they_began(trail: Trail) -> None:
+    engine = trail.step("engine")
+    with trail.step("lease"):
+        pass
+    engine.end()
+    trail.add("queue", engine.began, engine.began + 0.5, engine)
+    trail.add("decode", engine.began + 0.5, engine.began + 3, engine)
+    assert [name for _, name, *_ in told(trail)] == ["engine", "queue", "decode", "lease"]
 
 
 def test_a_step_of_another_thread_is_the_requests_own(trail: Trail) -> None:
