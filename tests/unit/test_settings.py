@@ -111,7 +111,7 @@ COLLECTORS = [
     "localhost:4317",
     "collector.example",
     "ftp://collector.example",
-    "http://",
+    "http:///v1",
     "http://[::1",
     "http://h:port",
 ]
