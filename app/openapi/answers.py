@@ -15,6 +15,7 @@ from app.schemas import Boolean, Integer, Number, Text
 from gateway.engine import Phase
 from gateway.keys import KEY_PATTERN
 from gateway.subscriptions import State
+from gateway.traces import TRACE_ID_PATTERN
 
 _COUNT = Range(min=0)
 _KEY = Regexp(f"^{KEY_PATTERN}$")
@@ -305,6 +306,48 @@ class NewKey(_Answer):
 
     primaryKey = Text(validate=_KEY)  # noqa: N815
     secondaryKey = Text(validate=_KEY)  # noqa: N815
+
+
+class DebugCredentials(_Answer):
+    """A debug token, for the caller to send in the header `Apim-Debug-Authorization`."""
+
+    token = Text(required=True)
+    expirationDate = Moment(required=True)  # noqa: N815
+
+
+class TraceEntry(_Answer):
+    """A step of a request."""
+
+    source = Text(required=True, metadata={"description": "what it was"})
+    inside = Text(metadata={"description": "the step that it was a part of, where it was of one"})
+    timestamp = Moment(required=True, metadata={"description": "when it began"})
+    elapsed = Text(required=True, metadata={"description": "since the request began, as `hh:mm:ss.fffffff`"})
+    duration = Text(metadata={"description": "how long it took"})
+    data = fields.Dict(required=True, metadata={"description": "what was found and decided: numbers and fixed words"})
+
+
+class TraceEntries(_Answer):
+    """The steps of a request, in the order in which they began."""
+
+    inbound = fields.List(fields.Nested(TraceEntry), required=True)
+    backend = fields.List(fields.Nested(TraceEntry), required=True)
+    outbound = fields.List(fields.Nested(TraceEntry), required=True)
+
+
+class Trace(_Answer):
+    """What happened to a request."""
+
+    traceId = Text(  # noqa: N815
+        required=True, validate=Regexp(f"^{TRACE_ID_PATTERN}$"), metadata={"description": "as in Apim-Trace-Id"}
+    )
+    requestTraceId = _trace_id()  # noqa: N815
+    subscription = Text(required=True)
+    product = Text(required=True)
+    operation = Text(required=True)
+    status = Integer(required=True, metadata={"description": "of the answer; 499 for a caller that hung up"})
+    duration = Text(required=True)
+    stepsLeftOut = Integer(metadata={"description": "how many steps were too many to be kept"})  # noqa: N815
+    traceEntries = fields.Nested(TraceEntries, required=True)  # noqa: N815
 
 
 class _Resource(EnvelopeSchema):

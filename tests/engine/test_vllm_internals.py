@@ -143,3 +143,25 @@ def test_metrics_are_made_as_stats_py_does_it() -> None:
     assert issubclass(PrometheusStatLogger, AggregateStatLoggerBase)
     # One with loggers of its own keeps statistics without vLLM's.
     assert "self.log_stats = log_stats or has_custom_loggers" in inspect.getsource(AsyncLLM.__init__)
+
+
+def test_times_are_taken_as_timings_py_does_it() -> None:
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.engine.input_processor import InputProcessor  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
+    from vllm.v1.request import Request  # noqa: PLC0415
+
+    # Events travel with outputs, whether vLLM records them by itself or not.
+    assert "events=request.take_events()" in inspect.getsource(Scheduler.update_from_output)
+    assert "log_stats" not in inspect.getsource(Request.take_events) + inspect.getsource(Request.record_event)
+    added = inspect.getsource(Scheduler.add_request)
+    assert "            if self.log_stats:\n                request.record_event(EngineCoreEventType.QUEUED)" in added
+    assert {"events", "new_token_ids"} <= set(EngineCoreOutput.__struct_fields__)
+    given = list(inspect.signature(OutputProcessor.process_outputs).parameters)
+    assert given[1:3] == ["engine_core_outputs", "engine_core_timestamp"]
+    handler = "".join(inspect.getsource(AsyncLLM._run_output_handler).split())  # noqa: SLF001
+    assert "process_outputs(outputs_slice,outputs.timestamp," in handler
+    named = inspect.getsource(InputProcessor.assign_request_id)
+    assert "request.external_req_id = request.request_id" in named

@@ -12,7 +12,7 @@
 - Five more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
-`hold.py` adds leases to the scheduler.
+`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
 from gateway.engine import RATE_SECONDS
-from gateway.engines.vllm import cerr, hold
+from gateway.engines.vllm import cerr, hold, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -108,6 +108,7 @@ def install(folder: Path, progress: Progress) -> None:
     Scheduler._free_request = _free_request  # noqa: SLF001
     Scheduler.update_from_output = _update_from_output
     hold.install()
+    timings.install()
     StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
@@ -165,6 +166,7 @@ def _update_from_output(scheduler: Scheduler, *args: Any, **kwargs: Any) -> dict
 
 def _free_request(scheduler: Scheduler, request: Request, *args: Any, **kwargs: Any) -> Any:
     hold.forget(request.request_id)
+    timings.forget(request.request_id)
     _ended.append((request.client_index, request.request_id, request.num_output_tokens))
     _produced.total += request.num_output_tokens
     if request.num_output_tokens:  # it had its turn

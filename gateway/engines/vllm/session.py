@@ -20,6 +20,7 @@ from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
 from gateway.engines.vllm.stats import Statistics, quicken, tell_as
+from gateway.engines.vllm.timings import Timekeeper
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
 
@@ -47,6 +48,7 @@ class Session:
         runs: the requests that are under way.
         pulse: paces the streams among them.
         watch: looks after the leases among them.
+        timekeeper: takes down when the engine did what, for those that are traced.
         stream_interval: the operator's: ids that a stream waits for at least.
     """
 
@@ -61,6 +63,8 @@ class Session:
         self.stream_interval: int = llm.output_processor.stream_interval
         self.watch = Watch()
         quicken(llm.output_processor)
+        self.timekeeper = Timekeeper(llm.output_processor)
+        _call_before(llm.output_processor, "process_outputs", self.timekeeper.read)
         _call_after(llm.output_processor, "process_outputs", self._step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
@@ -203,6 +207,18 @@ class Session:
         self.llm.shutdown()
         for statistics in self._statistics:
             statistics.forget()
+
+
+def _call_before(owner: object, name: str, first: Callable[..., None]) -> None:
+    """Replace a method of one object by itself with a call before it, which gets its first two arguments."""
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        first(*args[:2])
+        return method(*args, **kwargs)
+
+    setattr(owner, name, called)
 
 
 def _call_after(owner: object, name: str, then: Callable[[], None]) -> None:
