@@ -13,7 +13,7 @@ from gateway.metrics import Metrics, count_in
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
 from gateway.telemetry import configure_logging
-from gateway.wiring import build_gateway, build_key_store, faults_end_the_process
+from gateway.wiring import build_gateway, build_key_store, build_spans, faults_end_the_process
 
 configure_logging()
 with faults_end_the_process():
@@ -33,6 +33,8 @@ app = create_app(
         key_store.usage,
         metrics,
         Exposition(metrics, gateway.engine, folder),
+        key_store.traces,
+        build_spans(settings),
     ),
     max_body_bytes=settings.max_body_bytes,
     admin_token=settings.admin_token,

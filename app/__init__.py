@@ -8,7 +8,7 @@ from flask import Flask
 from flask_cors import CORS
 
 from app import cli, errors, safe_headers, telemetry
-from app.contract import REPLAYED_HEADER, TRACE_HEADER
+from app.contract import DEBUG_HEADERS, REPLAYED_HEADER, TRACE_HEADER
 from app.limits import LIMIT_HEADERS
 from app.paths import FoldPaths, refuse_doubled_slash
 from app.routes import register_routes
@@ -17,7 +17,15 @@ from app.services import EXTENSION
 if TYPE_CHECKING:
     from app.services import Services
 
-_EXPOSED_HEADERS = [TRACE_HEADER, REPLAYED_HEADER, "ETag", "Retry-After", "WWW-Authenticate", *LIMIT_HEADERS]
+_EXPOSED_HEADERS = [
+    TRACE_HEADER,
+    REPLAYED_HEADER,
+    "ETag",
+    "Retry-After",
+    "WWW-Authenticate",
+    *LIMIT_HEADERS,
+    *DEBUG_HEADERS,
+]
 _PREFLIGHT_SECONDS = 600
 
 

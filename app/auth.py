@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from flask import request
 
 from app.contract import is_openai
+from app.documents import limits_document
 from app.services import services
 from app.telemetry import entry
 
@@ -27,8 +29,18 @@ def require_caller() -> Caller:
         AuthenticationError: no key, an unknown one, or one whose subscription may not call.
         UnavailableError: the key store cannot be reached.
     """
-    caller = services().subscriptions.verify(_key())
-    entry().subscription, entry().product = caller.subscription_id, caller.product.id
+    current = entry()
+    with current.trail.step("key"):
+        caller = services().subscriptions.verify(_key())
+        if current.trail.on:
+            limits = {name: fact for name, fact in limits_document(caller.product.limits).items() if fact is not None}
+            current.trail.note(
+                subscription=caller.subscription_id,
+                product=caller.product.id,
+                key=caller.key,
+                limits=json.dumps(limits),
+            )
+    current.identify(caller)
     return caller
 
 

@@ -43,7 +43,7 @@ def call(make: Callable[[Admission], Response], deployment: str = "") -> Respons
     """
     caller = require_caller()
     current = entry()
-    current.admission = services().gateway.call(caller, current.operation or "", current.trace_id)
+    current.admission = services().gateway.call(caller, current.operation or "", current.trace_id, current.trail)
     current.admission.watch = partial(watcher.watch, request.environ.get("gunicorn.socket"))
     key = request.headers.get(KEY_HEADER)
     if key is None:

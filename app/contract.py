@@ -15,6 +15,18 @@ TRACE_HEADER = "X-Trace-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
 """`true` where the answer was made for an earlier request with the same Idempotency-Key; the name is Stripe's."""
 
+DEBUG_HEADER = "Apim-Debug-Authorization"
+"""Has a debug token of the operator's, with which a request is traced; the name is Azure API Management's."""
+
+DEBUG_TRACE_HEADER = "Apim-Trace-Id"
+"""The id under which the operator finds that trace."""
+
+DEBUG_EXPIRED_HEADER = f"{DEBUG_HEADER}-Expired"
+DEBUG_WRONG_HEADER = f"{DEBUG_HEADER}-WrongAPI"
+DEBUG_INVALID_HEADER = f"{DEBUG_HEADER}-Invalid"
+DEBUG_HEADERS = (DEBUG_TRACE_HEADER, DEBUG_EXPIRED_HEADER, DEBUG_WRONG_HEADER, DEBUG_INVALID_HEADER)
+"""Those of answers to requests with a debug token, one of them each: what became of it."""
+
 SAFE_HEADERS = {
     "Cache-Control": "no-store",  # an answer is its caller's alone
     "X-Content-Type-Options": "nosniff",  # what a model wrote is JSON, whatever it looks like
@@ -29,7 +41,8 @@ SAFE_HEADERS = {
 # W3C Trace Context, section 3.2.2: version ff is forbidden, and so is an id of zeros only. A later version
 # may carry more fields behind the flags.
 _TRACEPARENT = re.compile(
-    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?",
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
+    r"(?P<more>-.*)?",
 )
 
 
@@ -41,10 +54,19 @@ def new_trace_id() -> str:
 
 def trace_id_from(traceparent: str | None) -> str:
     """The trace id of a request: the one in a valid `traceparent` header, else a new one."""
+    found = _parsed(traceparent)
+    return new_trace_id() if found is None else found["trace"]
+
+
+def parent_from(traceparent: str | None) -> tuple[str, bool] | None:
+    """The span that a valid `traceparent` names, 16 hex digits, and whether it is sampled; None where there is none."""
+    found = _parsed(traceparent)
+    return None if found is None else (found["span"], bool(int(found["flags"], 16) & 1))
+
+
+def _parsed(traceparent: str | None) -> re.Match[str] | None:
     found = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
-    if found is None or (found["version"] == "00" and found["more"] is not None):
-        return new_trace_id()
-    return found["trace"]
+    return None if found is None or (found["version"] == "00" and found["more"] is not None) else found
 
 
 def error_body(status: int, message: str, trace_id: str, openai: OpenAIError | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from app import schemas, streaming
 from app.body import json_object
@@ -42,7 +42,10 @@ def system_prompt_get_data() -> Response:
 
 def _generate(schema: Schema) -> Response:
     def make(admission: Admission) -> Response:
-        wanted = schemas.load(schema, json_object())
+        with admission.trail.step("body"):
+            wanted = schemas.load(schema, json_object())
+            if admission.trail.on:
+                admission.trail.note(bytes=request.content_length)
         answer = services().gateway.generate(admission, wanted)
         return streaming.respond(answer, streaming.GET_DATA, stream=wanted.stream)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, jsonify, request
 
 from app import streaming
 from app.auth import require_caller
@@ -74,10 +74,13 @@ def model(id: str) -> Response:  # noqa: A002 - the contract's name for it
 
 def _complete(operation: Literal["chat.completions", "completions"], deployment: str | None = None) -> Response:
     def make(admission: Admission) -> Response:
-        body = json_object()
-        if deployment is not None:
-            body["model"] = deployment
-        _check(body)
+        with admission.trail.step("body"):
+            body = json_object()
+            if deployment is not None:
+                body["model"] = deployment
+            _check(body)
+            if admission.trail.on:
+                admission.trail.note(bytes=request.content_length)
         wanted = OpenAIRequest(operation, body, entry().trace_id)
         answer = services().gateway.complete(admission, wanted)
         return streaming.respond(answer, streaming.OPENAI, stream=wanted.stream)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.products import Products
     from gateway.service import Gateway
+    from gateway.spans import Spans
     from gateway.subscriptions import Subscriptions
+    from gateway.traces import Traces
     from gateway.usage import Usage
 
 EXTENSION = "gateway"
@@ -20,7 +22,11 @@ EXTENSION = "gateway"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of the product that HTTP and the shell give access to."""
+    """The parts of the product that HTTP and the shell give access to.
+
+    Attributes:
+        spans: where traces are exported to; None where they are off.
+    """
 
     gateway: Gateway
     subscriptions: Subscriptions
@@ -28,6 +34,8 @@ class Services:
     usage: Usage
     metrics: Metrics
     exposition: Exposition
+    traces: Traces
+    spans: Spans | None = None
 
 
 def services() -> Services:

@@ -13,21 +13,26 @@ from flask import Flask, g, request
 from app.contract import TRACE_HEADER, trace_id_from
 from app.limits import limit_headers
 from app.services import services
+from app.tracing import begin as begin_tracing
 from gateway.metrics import Ended
+from gateway.trail import NO_TRAIL
 
 if TYPE_CHECKING:
     from flask import Response
 
+    from app.tracing import Tracing
     from gateway.admission import Admission
     from gateway.errors import LimitKind
     from gateway.metrics import Metrics
     from gateway.service import Answer
+    from gateway.subscriptions import Caller
+    from gateway.trail import Trail
 
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.
 CLIENT_CLOSED_REQUEST = 499
 
-# Machines ask these every few seconds: their lines would bury the others.
-PROBES = frozenset({"live", "ready", "metrics"})
+# Machines ask these every few seconds, and so does the operator's page: their lines would bury the others.
+PROBES = frozenset({"live", "ready", "metrics", "get engine"})
 
 log = structlog.get_logger("gateway.request")
 
@@ -47,6 +52,8 @@ class Entry:
         product: of the subscription.
         limit: which limit of the product's refused it.
         replay_of: the trace id of the earlier request whose answer it got.
+        trail: where its steps are noted.
+        tracing: who reads them; None where nobody does.
     """
 
     trace_id: str
@@ -63,15 +70,29 @@ class Entry:
     product: str | None = None
     limit: LimitKind | None = None
     replay_of: str | None = None
+    trail: Trail = NO_TRAIL
+    tracing: Tracing | None = None
+
+    def identify(self, caller: Caller) -> None:
+        """The key is accepted."""
+        self.subscription, self.product = caller.subscription_id, caller.product.id
+        if self.tracing is not None:
+            self.tracing.identify(caller)
+            if not self.tracing.wanted:  # the debug token does not do
+                self.trail = NO_TRAIL
 
     def settle(self) -> None:
-        """Write what the call came to into the ledger, where it is one; once."""
+        """Write what the call came to into the ledger, where it is one; once. So for its trace."""
         if self.admission is not None:
             self.admission.settle(self.status or HTTPStatus.INTERNAL_SERVER_ERROR)
+        if self.tracing is not None:
+            self.tracing.keep(self)
 
     def write(self) -> None:
         """Log it, and count it."""
         self.settle()
+        if self.tracing is not None:
+            self.tracing.export(self)
         seconds = time.monotonic() - self.started
         self._count(seconds)
         fields: dict[str, object] = {
@@ -104,7 +125,16 @@ class Entry:
             self.metrics.end()
         status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR
         self.metrics.observe(
-            Ended(self.operation, int(status), seconds, self.product, self.error, self.limit, self.admission)
+            Ended(
+                self.operation,
+                int(status),
+                seconds,
+                self.product,
+                self.error,
+                self.limit,
+                self.admission,
+                replayed=self.replay_of is not None,
+            )
         )
 
 
@@ -120,11 +150,15 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    g.entry = Entry(_trace_id(), _operation(), services().metrics)
-    if g.entry.operation not in PROBES:
-        g.entry.metrics.begin()
+    g.entry = current = Entry(_trace_id(), _operation(), services().metrics)
+    is_probe = current.operation in PROBES
+    if not is_probe:
+        current.metrics.begin()
+    current.tracing = begin_tracing(current.trace_id, sampled=not is_probe)
+    if current.tracing is not None:
+        current.trail = current.tracing.trail
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(trace_id=g.entry.trace_id)
+    structlog.contextvars.bind_contextvars(trace_id=current.trace_id)
 
 
 def _trace_id() -> str:
@@ -146,6 +180,8 @@ def _end(response: Response) -> Response:
         current.settle()  # before the caller has its answer: what it asks next finds this call in its usage
     if current.admission is not None:
         response.headers.update(limit_headers(current.admission))
+    if current.tracing is not None:
+        response.headers.update(current.tracing.headers)
     response.call_on_close(current.write)
     return response
 

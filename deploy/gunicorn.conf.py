@@ -113,7 +113,10 @@ def child_exit(server: Any, worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:
     """In a worker that ends."""
     if worker.booted:
-        worker.wsgi.extensions["gateway"].gateway.stop()
+        services = worker.wsgi.extensions["gateway"]
+        services.gateway.stop()
+        if services.spans is not None:
+            services.spans.stop()
         sys.stderr.flush()
         # Nothing is left to do, and the end of a Python process with torch in it takes seconds.
         os._exit(0)

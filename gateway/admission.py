@@ -20,6 +20,7 @@ from gateway.engine import Cancelled
 from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
 from gateway.store import ConstraintError
+from gateway.trail import NO_TRAIL
 from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from gateway.claims import Claim, Holder
     from gateway.engine import Model, Standing
     from gateway.ledger import Account, Ledger
-    from gateway.products import Limits, Quota
+    from gateway.products import Limits, Quota, Rate
     from gateway.rates import CallRates
     from gateway.sealing import Recording
     from gateway.subscriptions import Caller
+    from gateway.trail import Trail
     from gateway.waiting import Place
 
 PATIENCE_SECONDS = 600.0
@@ -85,10 +87,10 @@ class Admissions:
         self._settled = threading.Condition()
         self._running: dict[str, Admission] = {}
 
-    def of(self, caller: Caller, operation: str, trace_id: str) -> Admission:
-        """The admission of a call that begins now."""
+    def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
+        """The admission of a call that begins now; it notes its steps in the trail."""
         call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
-        return Admission(self, call, caller.product.limits)
+        return Admission(self, call, caller.product.limits, trail)
 
     @property
     def all_running(self) -> int:
@@ -155,11 +157,13 @@ class Admission:
         watch: from what to call when the caller hangs up to a context in which that is watched.
         held: seconds that it waited for another call with its Idempotency-Key.
         recording: of its answer, for those who send its Idempotency-Key again; None without one.
+        trail: where its steps are noted.
     """
 
-    def __init__(self, admissions: Admissions, call: Call, limits: Limits) -> None:
+    def __init__(self, admissions: Admissions, call: Call, limits: Limits, trail: Trail = NO_TRAIL) -> None:
         self.call = call
         self.limits = limits
+        self.trail = trail
         self.usage = Usage()
         self.model: str | None = None
         self.requests: Window | None = None
@@ -190,7 +194,7 @@ class Admission:
         """
         self.take_rate()
         if self.limits.max_concurrency is not None or self.limits.call_quota is not None:
-            with self._account() as account:
+            with self.trail.step("calls"), self._account() as account:
                 self._begin(account)
             self._note_begun()
 
@@ -198,14 +202,22 @@ class Admission:
         """Of `open`, the call rate."""
         limits = self.limits
         if limits.rate is not None:
-            try:
-                self.requests = Window(*self._all.rates.take(self.call.subscription_id, limits.rate))
-            except RateLimitedError as error:
-                self.requests = Window(limits.rate.calls, 0, error.retry_after or 0.0)
-                raise
-            except UnavailableError:  # they are counted in the same store
-                self._ledger_away = True
-                raise
+            with self.trail.step("call rate"):
+                self._take(limits.rate)
+
+    def _take(self, rate: Rate) -> None:
+        if self.trail.on:
+            self.trail.note(calls=rate.calls, seconds=rate.seconds)
+        try:
+            self.requests = Window(*self._all.rates.take(self.call.subscription_id, rate))
+        except RateLimitedError as error:
+            self.requests = Window(rate.calls, 0, error.retry_after or 0.0)
+            raise
+        except UnavailableError:  # they are counted in the same store
+            self._ledger_away = True
+            raise
+        if self.trail.on:
+            self.trail.note(remaining=self.requests.remaining)
 
     def claim(self, claim: Claim) -> Holder:
         """Of `open`, the rest, for a call with an Idempotency-Key, which is the call's own then unless another has it.
@@ -250,21 +262,38 @@ class Admission:
         """
         if self.limits.max_tokens is not None:
             sequences = [min(one, self.limits.max_tokens) for one in sequences]
-        wanted = _Wanted(model.name, prompt_tokens, sequences)
+        with self.trail.step("token limits"):
+            grant = self._granted(_Wanted(model.name, prompt_tokens, sequences))
+        self.usage.prompt_tokens = prompt_tokens
+        self._sequences = sequences
+        self.most, self.leased = max(sequences), grant.ids
+        return grant.ids
+
+    def _granted(self, wanted: _Wanted) -> Grant:
         # Whoever waits has come before; but what is in vain should be told at once.
         grant = self._reserve(wanted, take=not self._all.waiting_room.waits(self.call.subscription_id))
         if not grant.ids:
             grant = self._wait(wanted)
+        if self.trail.on:
+            self._note_grant(wanted, grant)
         if not grant.ids:
             raise RateLimitedError(
                 "Token limit is exceeded: what is left is reserved by calls that run. Try again in 1 seconds.",
                 retry_after=1,
                 limit="tokens_reserved",
             )
-        self.usage.prompt_tokens = prompt_tokens
-        self._sequences = sequences
-        self.most, self.leased = max(sequences), grant.ids
-        return grant.ids
+        return grant
+
+    def _note_grant(self, wanted: _Wanted, grant: Grant) -> None:
+        self.trail.note(
+            prompt_tokens=wanted.prompt_tokens,
+            wanted=max(wanted.sequences),
+            sequences=len(wanted.sequences),
+            largest_max_tokens=self.limits.max_tokens,
+            granted=grant.ids,
+            reserved=grant.reserved,
+            waited_seconds=round(self.waited, 6) if self.waited else None,
+        )
 
     def extend(self, standings: Sequence[Standing]) -> Extension:
         """Reserve another block for each sequence that has not ended, or what there is.
@@ -276,14 +305,23 @@ class Admission:
             UnavailableError: the ledger cannot be reached.
         """
         self.noted = sum(one.produced for one in standings)
-        with self._account() as account:
+        with self.trail.step("lease"), self._account() as account:
             allowances = token_allowances(account, self.limits)
             found = extend(self.usage.prompt_tokens, self._sequences, standings, self.leased, allowances)
+            if self.trail.on:
+                self._note_allowances(allowances)
+                self.trail.note(produced=self.noted, before=self.leased, granted=found.ids, last=found.last)
             if not account.extend(reserved=found.reserved, produced=self.noted):
                 # It was taken for dead, and others have been told that its tokens are free.
                 return Extension(self.leased, found.reserved, last=True)
         self.leased = found.ids
         return found
+
+    def _note_allowances(self, allowances: Sequence[Allowance]) -> None:
+        """In the trail: what each limit on tokens leaves, before this call takes of it."""
+        for name, one in zip(_token_limits(self.limits), allowances, strict=True):
+            numbers = {"limit": one.limit, "used": one.used, "reserved_by_others": one.reserved}
+            self.trail.note(**{f"{name}_{what}": number for what, number in numbers.items()})
 
     @property
     def produced(self) -> int:
@@ -302,8 +340,7 @@ class Admission:
             if limits.max_concurrency is not None:
                 free = limits.max_concurrency - account.running().calls  # below 0 where the limit was lowered
                 found["max_concurrency"] = Window(limits.max_concurrency, max(0, free), None)
-            names = [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
-            for name, one in zip(names, token_allowances(account, limits), strict=True):
+            for name, one in zip(_token_limits(limits), token_allowances(account, limits), strict=True):
                 found[name] = Window(one.limit, max(0, one.limit - one.used - one.reserved), one.reset)
         return found
 
@@ -316,6 +353,7 @@ class Admission:
         if self._settled:
             return
         self._settled = True
+        began = self.trail.now() if self.trail.on else 0.0
         duration = self._all.monotonic() - self._started
         answer = None if self.recording is None else self.recording.sealed
         end = End(status, self.usage, self.model, duration, self._claim, answer)
@@ -323,6 +361,22 @@ class Admission:
             self._all.ledger.end(self.call, end, begun=self._begun, later=self._ledger_away)
         finally:  # a row that is open for good must not be shown as alive
             self._all.remove(self)
+            if self.trail.on:
+                self._note_settled(status, began)
+
+    def _note_settled(self, status: int, began: float) -> None:
+        usage = self.usage
+        self.trail.add(
+            "settlement",
+            began,
+            self.trail.now(),
+            status=status,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            delivered_tokens=usage.delivered_tokens,
+            finish_reason=usage.finish_reason,
+        )
 
     def drop(self) -> None:
         """It is no call of its own: nothing of it goes into the ledger. Only for one that has no row."""
@@ -340,7 +394,10 @@ class Admission:
 
     def _begin(self, account: Account) -> None:
         if self.limits.max_concurrency is not None:
-            _check_concurrency(account, self.limits.max_concurrency)
+            running = account.running().calls
+            if self.trail.on:
+                self.trail.note(concurrency_limit=self.limits.max_concurrency, running=running)
+            _check_concurrency(running, self.limits.max_concurrency)
         if self.limits.call_quota is not None:
             self._count_call(account, self.limits.call_quota)
         account.begin()
@@ -348,6 +405,8 @@ class Admission:
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
         left = window.seconds_left(account.now)
+        if self.trail.on:
+            self.trail.note(call_quota_limit=quota.amount, call_quota_used=used, call_quota_reset_seconds=left)
         if self.requests is None:
             self.requests = Window(quota.amount, max(0, quota.amount - used - 1), left)
         if used >= quota.amount:
@@ -381,6 +440,8 @@ class Admission:
     def _wait(self, wanted: _Wanted) -> Grant:
         """Until others have given back what they did not use; a grant of nothing where that took too long."""
         began = self._all.monotonic()
+        if self.trail.on:
+            self.trail.note(decision="It waited: what was left was reserved by other calls.")
         with self._all.waiting_room.place(self.call.subscription_id) as place:
             if place is None:  # too many wait already
                 return self._reserve(wanted)
@@ -405,6 +466,8 @@ class Admission:
 
     def _decide(self, wanted: _Wanted, allowances: Sequence[Allowance]) -> Grant:
         reserved = 0
+        if self.trail.on:
+            self._note_allowances(allowances)
         try:
             grant = decide(wanted.prompt_tokens, wanted.sequences, allowances)
             reserved = grant.reserved
@@ -433,8 +496,13 @@ def _unwatched(_: Callable[[], None]) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def _check_concurrency(account: Account, most: int) -> None:
-    if account.running().calls >= most:
+def _token_limits(limits: Limits) -> list[str]:
+    """The names of those that there are, in the order of `token_allowances`."""
+    return [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
+
+
+def _check_concurrency(running: int, most: int) -> None:
+    if running >= most:
         raise RateLimitedError(
             f"Concurrency limit is exceeded: {most} at a time are allowed. Try again in 1 seconds.",
             retry_after=1,

@@ -29,10 +29,13 @@ class Backlog:
 
     Args:
         most: seconds that a call may have to wait for its turn.
+
+    Attributes:
+        most: the same.
     """
 
     def __init__(self, most: float) -> None:
-        self._most = most
+        self.most = most
         self._seen: _Seen | None = None
         self._speed: float | None = None
 
@@ -70,7 +73,7 @@ class Backlog:
             UnavailableError: it would wait too long.
         """
         wait = self.seconds(priority)
-        if wait is not None and wait > self._most:
+        if wait is not None and wait > self.most:
             raise UnavailableError(
                 "The model has more to do than it can do soon. Try again after the time in Retry-After.",
                 detail=f"a call would wait {wait:.0f} s for its turn",

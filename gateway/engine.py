@@ -206,6 +206,22 @@ class Standing(NamedTuple):
     ended: bool
 
 
+class Timings(NamedTuple):
+    """When an engine did what for a request, in this process's monotonic seconds; None where it did not.
+
+    Attributes:
+        queued: it was put into the engine's queue.
+        scheduled: the first step that worked on it began.
+        first_token: that which made its first id was over.
+        last_token: the same of its last one.
+    """
+
+    queued: float | None
+    scheduled: float | None
+    first_token: float | None
+    last_token: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On what terms the engine takes a request.
@@ -215,12 +231,14 @@ class Terms:
         priority: a smaller number goes first; among equals, the earlier.
         cache_salt: only requests with the same one share a prefix cache.
         lease: how much of `max_tokens` it may produce for now; None for all of it.
+        timed: whether to take down when the engine does what.
     """
 
     call: str
     priority: int = 0
     cache_salt: str | None = None
     lease: Lease | None = None
+    timed: bool = False
 
 
 class Work(NamedTuple):
@@ -233,6 +251,26 @@ class Work(NamedTuple):
 
     produced: int
     queued: Mapping[int, int]
+
+
+RATE_SECONDS = 10.0
+"""Over how long a speed is taken."""
+
+
+class Activity(NamedTuple):
+    """What an engine is doing, for all processes of the gateway.
+
+    Attributes:
+        running: requests that it works on.
+        waiting: requests in its queue.
+        kv_cache: share of the KV cache that requests hold, 0 to 1; None where it has none.
+        speed: ids a second that it has produced in the last `RATE_SECONDS`.
+    """
+
+    running: int
+    waiting: int
+    kv_cache: float | None
+    speed: float
 
 
 class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it reports what we did, not a fault
@@ -262,6 +300,10 @@ class Generation(Protocol):
 
     def cancel(self) -> None:
         """Take the request out of the engine. From any thread, at any time, more than once."""
+        ...
+
+    def timings(self) -> Timings | None:
+        """When the engine did what, as far as it has come; None unless `Terms.timed`."""
         ...
 
 
@@ -384,6 +426,10 @@ class Engine(Protocol):
 
     def work(self, timeout: float = 5.0) -> Work:
         """What it has done and has to do, for all processes of the gateway. As `load`."""
+        ...
+
+    def activity(self, timeout: float = 5.0) -> Activity:
+        """What it is doing. As `load`."""
         ...
 
 

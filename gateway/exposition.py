@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from gateway.engine import Phase
 from gateway.errors import UnavailableError
+from gateway.metrics import RUNNING
 from gateway.processes import below, title
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Exposition:
         # A worker's parent is gunicorn's master, and the parent of all.
         shown.register(_Processes(os.getpid() if self._folder is None else os.getppid()))
         return generate_latest(shown)
+
+    def requests_running(self) -> int:
+        """How many requests all workers are answering, probes and scrapes apart."""
+        if self._folder is None:
+            found = self._metrics.registry.get_sample_value(RUNNING)
+            return int(found or 0)
+        merged = MultiProcessCollector.merge(map(str, self._folder.glob("gauge_livesum_*.db")))
+        return int(sum(sample.value for metric in merged if metric.name == RUNNING for sample in metric.samples))
 
 
 class _EngineState(Collector):

@@ -66,18 +66,26 @@ class Idempotency:
             admission.open()  # limits come before what is at fault in a request
             raise
         admission.take_rate()
-        found = admission.claim(envelope.claim)
-        if isinstance(found, Runs):
-            try:
-                found = self._wait(admission, envelope, found, patience, gone)
-            except (ConflictError, DeadlineExceededError, UnavailableError, Cancelled):
-                admission.drop()  # the call that it waited for is in the ledger
-                raise
+        with admission.trail.step("idempotency key"):
+            found = self._holder(admission, envelope, patience, gone)
+            if admission.trail.on:
+                _note(admission, found)
         if isinstance(found, Kept):
             admission.drop()
             return envelope.open(found.answer, found.trace_id)
         admission.recording = Recording(envelope)
         return None
+
+    def _holder(self, admission: Admission, envelope: Envelope, patience: float, gone: threading.Event) -> Free | Kept:
+        """Who has the key: the call itself, or an answer."""
+        found = admission.claim(envelope.claim)
+        if not isinstance(found, Runs):
+            return found
+        try:
+            return self._wait(admission, envelope, found, patience, gone)
+        except (ConflictError, DeadlineExceededError, UnavailableError, Cancelled):
+            admission.drop()  # the call that it waited for is in the ledger
+            raise
 
     def _wait(
         self, admission: Admission, envelope: Envelope, running: Runs, patience: float, gone: threading.Event
@@ -120,3 +128,15 @@ class Idempotency:
     def _runs(self, envelope: Envelope, running: Runs) -> bool:
         here = self._admissions.has(running.call)
         return here or self._admissions.ledger.running_for(envelope.claim) is not None
+
+
+def _note(admission: Admission, found: Free | Kept) -> None:
+    """Keep in the trail what has become of the key."""
+    if isinstance(found, Kept):
+        decision, replay_of = "The key has an answer: it is given once more.", found.trace_id
+    elif found.failed is not None:
+        decision, replay_of = "The call that was made for the key failed: it is made anew, and costs once.", None
+    else:
+        decision, replay_of = "No call has the key: this one is made.", None
+    waited = round(admission.held, 6) if admission.held else None
+    admission.trail.note(decision=decision, replay_of=replay_of, waited_seconds=waited)

@@ -101,9 +101,11 @@ class Keeper:
             log.warning("calls of a process that died are settled with what was noted of them", calls=calls)
 
     def sweep(self, beats: int) -> None:
-        """Throw old answers away, at each beat as long as there are more. Raises UnavailableError."""
+        """Throw old answers away, at each beat as long as there are more, and old traces. Raises UnavailableError."""
         if self._more or beats % SWEEP_EVERY == 0:
             self._more = self._ledger.forget_answers()
+        if beats % SWEEP_EVERY == 0:
+            self._ledger.forget_traces()
 
     def lost(self, produced: Mapping[str, int]) -> None:
         """For `Engine.on_lost`: settle what a killed process left in the engine with what that had produced."""

@@ -16,7 +16,7 @@ from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:
     from gateway.admission import Admission
-    from gateway.engine import EngineGeneration, Event
+    from gateway.engine import EngineGeneration, Event, Timings
 
 # What others give back in this process is told at once; in another one it is looked for, less and less often.
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -67,6 +67,10 @@ class LeasedGeneration:
         self._given_up = True
         self._started().cancel()
 
+    def timings(self) -> Timings | None:
+        """When the engine did what."""
+        return self._started().timings()
+
     def _due(self) -> bool:
         if self._given_up:
             return False
@@ -104,6 +108,7 @@ class LeasedGeneration:
             self._held_since = now
         elif self._held_since is not None and not held:
             self._admission.waited += now - self._held_since
+            self._admission.trail.hold(self._held_since, now)
             self._held_since = None
 
     def _try_again(self) -> None:

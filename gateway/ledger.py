@@ -18,7 +18,7 @@ from gateway import claims
 from gateway.errors import GatewayError, UnavailableError
 from gateway.periods import Period, Window, window
 from gateway.rates.windows import SKEW
-from gateway.store import ConstraintError, call_rows, kept_rows
+from gateway.store import ConstraintError, call_rows, kept_rows, trace_rows
 from gateway.subscriptions import utc_now
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ LOST = "lost"
 
 REPLACED = "replaced"
 """The finish reason of a call that the gateway failed, and that was sent again with its key: it costs nothing."""
+
+TRACES_KEPT_FOR = timedelta(hours=24)
+"""How long a debug trace is kept."""
 
 _MOST_UNWRITTEN = 10_000
 
@@ -244,6 +247,11 @@ class Ledger:
         """Throw away some of the kept answers that are too old; whether there may be more. Raises UnavailableError."""
         with self._store.writing() as connection:
             return claims.sweep(connection, self.clock())
+
+    def forget_traces(self) -> None:
+        """Throw away the debug traces that are too old. Raises UnavailableError."""
+        with self._store.writing() as connection:
+            trace_rows.sweep(connection, until=self.clock() - TRACES_KEPT_FOR)
 
     def beats(self) -> dict[str, int]:
         """The beat of every call that runs, in whatever process. Raises UnavailableError."""

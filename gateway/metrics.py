@@ -34,9 +34,13 @@ _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_mod
 _PROVIDER = "get-data"  # as /v1/models names the owner
 _TEXT_COMPLETIONS = frozenset({"completions", "azure completions"})
 
-# One for each kind of metric that `Metrics` has, as prometheus-client names them, and as large as it makes them.
-_FILES = ("counter", "histogram", "gauge_livesum")
+# One for each kind of metric that `Metrics` or the engine has, as prometheus-client names them and as large as it makes
+# them.
+_FILES = ("counter", "histogram", "gauge_livesum", "gauge_mostrecent", "gauge_sum")
 _FILE_BYTES = 1 << 20
+
+RUNNING = "gateway_requests_running"
+"""The name of the gauge of what is being answered."""
 
 NO_OPERATION = "unknown"
 """The operation of a request whose path or method leads nowhere."""
@@ -78,6 +82,7 @@ class Ended:
         product: of its caller, if its key was accepted.
         error: the class of its failure.
         limit: what refused it.
+        replayed: whether it got an earlier request's answer, by its Idempotency-Key.
         admission: of a generating operation.
     """
 
@@ -88,6 +93,7 @@ class Ended:
     error: str | None = None
     limit: LimitKind | None = None
     admission: Admission | None = None
+    replayed: bool = False
 
 
 class Metrics:
@@ -106,7 +112,7 @@ class Metrics:
             registry=registry,
         )
         self._running = Gauge(
-            "gateway_requests_running",
+            RUNNING,
             "Requests that are being answered now, probes and scrapes apart.",
             registry=registry,
             multiprocess_mode="livesum",
@@ -115,6 +121,12 @@ class Metrics:
             "gateway_limit_hits_total",
             "Requests that a limit of their product refused.",
             ("limit", "product"),
+            registry=registry,
+        )
+        self._replays = Counter(
+            "gateway_replays_total",
+            "Requests that were given the answer of an earlier one, by their Idempotency-Key.",
+            ("operation", "product"),
             registry=registry,
         )
         of_model = ("model", "product")
@@ -180,6 +192,8 @@ class Metrics:
         self._requests.labels(ended.operation or NO_OPERATION, str(ended.status), product).inc()
         if ended.limit is not None:
             self._limits.labels(ended.limit, product).inc()
+        if ended.replayed:
+            self._replays.labels(ended.operation or NO_OPERATION, product).inc()
         admission = ended.admission
         if admission is None:
             return

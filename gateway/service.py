@@ -21,6 +21,7 @@ from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
 from gateway.leases import LeasedGeneration
 from gateway.observer import Observer
+from gateway.trail import NO_STEP, NO_TRAIL
 from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
     from gateway.ledger import Usage
     from gateway.sealing import KeptAnswer
     from gateway.subscriptions import Caller
+    from gateway.trail import Fact, Step, Trail
 
 # Characters. The tokenizer takes milliseconds for more, and needs no turn: it computes beside Python.
 _LONG_PROMPT = 4096
 
 # Places in the engine's queue between two priorities of products.
 _TURNS = 1 << 16
+
+# Of a request's settings, those that its trail tells: numbers. The names are OpenAI's and vLLM's.
+_TOLD = ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +134,16 @@ class Gateway:
         """Seconds until the engine has worked off what waits for it: when to come back to a gateway that is full."""
         return self._backlog.seconds() or 0.0
 
-    def call(self, caller: Caller, operation: str, trace_id: str) -> Admission:
+    def call(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
         """The admission of a call that begins now; whoever asks for it settles it.
 
         Args:
             caller: whose it is.
             operation: its name for the ledger.
             trace_id: 32 hex digits, of the request.
+            trail: where its steps are noted.
         """
-        return self._admissions.of(caller, operation, trace_id)
+        return self._admissions.of(caller, operation, trace_id, trail)
 
     def open_once(
         self, admission: Admission, key: str, request: Sequence[bytes], gone: threading.Event
@@ -170,13 +176,22 @@ class Gateway:
             UnavailableError: the engine is not ready or has too much to do, or the ledger cannot be reached.
         """
         stopwatch = self._stopwatch(admission)
-        model = self._model_to_answer(self._model_for(admission, request.model))
-        self._backlog.check(self._priority(admission))
-        prompt_ids = self._encode(request.messages)
-        sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
+        trail = admission.trail
+        name = self._model_for(admission, request.model)
+        model = self._model_to_answer(name)
+        self._check_queue(admission)
+        with trail.step("chat template"):
+            prompt_ids = self._encode(request.messages)
+            sampling = _cut_to_context(request.sampling, len(prompt_ids), model)
+            if trail.on:
+                trail.note(prompt_tokens=len(prompt_ids), context=model.context_length)
         admission.admit(model, len(prompt_ids), (sampling.max_tokens or 1,))
         sampling = replace(sampling, max_tokens=admission.most)
-        with _leased(admission) as lease:
+        step = trail.step("engine")
+        if trail.on:
+            step.note(operation="chat", requested_model=name, model=model.name, max_tokens=sampling.max_tokens)
+            step.note(stream=request.stream, **_told({name: getattr(sampling, name, None) for name in _TOLD}))
+        with _leased(admission, step) as lease:
             terms = self._terms(admission, lease)
             generation = self._engine.generate(prompt_ids, sampling, terms, stream=request.stream)
         return Answer(
@@ -184,6 +199,7 @@ class Gateway:
             model,
             admission.usage,
             stopwatch,
+            _Record(trail, step),
         )
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
@@ -194,22 +210,32 @@ class Gateway:
             GatewayError: as `generate`.
         """
         stopwatch = self._stopwatch(admission)
+        trail = admission.trail
         name = self._model_for(admission, request.model)
         model = self._model_to_answer(name)
-        self._backlog.check(self._priority(admission))
-        try:
-            with turn.away():
-                prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
-        except TimeoutError:
-            raise _too_late(stopwatch) from None
+        self._check_queue(admission)
+        with trail.step("chat template"):
+            try:
+                with turn.away():
+                    prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
+            except TimeoutError:
+                raise _too_late(stopwatch) from None
+            if trail.on:
+                trail.note(prompt_tokens=prepared.prompt_tokens, context=model.context_length)
         try:
             admission.admit(model, prepared.prompt_tokens, prepared.limits)
         except BaseException:
             prepared.cancel()
             raise
-        with _leased(admission) as lease:
+        step = trail.step("engine")
+        if trail.on:
+            operation = "chat" if request.operation == "chat.completions" else "text_completion"
+            step.note(operation=operation, requested_model=name, model=model.name, max_tokens=admission.most)
+            step.note(stream=request.stream, **_told(request.body))
+        with _leased(admission, step) as lease:
             generation = prepared.start(self._terms(admission, lease), admission.most)
-        return Answer(lease.of(generation) if lease else generation, model, admission.usage, stopwatch)
+        record = _Record(trail, step)
+        return Answer(lease.of(generation) if lease else generation, model, admission.usage, stopwatch, record)
 
     def left(self, caller: Caller) -> Mapping[str, Window]:
         """What a caller's limits leave it now, by their names in `Limits`; the call rate is told by answers only.
@@ -269,22 +295,39 @@ class Gateway:
             UnavailableError: the engine is not ready.
         """
         allowed = admission.limits.models
-        if name is None and allowed is not None:
-            name = next((model.name for model in self.models() if model.name in allowed), None)
-        model = self.model(name)
-        if allowed is not None and model.name not in allowed:
-            raise PermissionDeniedError(
-                f"Field `model` names a model that your product does not have. It has: {', '.join(allowed)}.",
-                param="model",
-                limit="model",
-            )
+        with admission.trail.step("model"):
+            if name is None and allowed is not None:
+                name = next((model.name for model in self.models() if model.name in allowed), None)
+            model = self.model(name)
+            if allowed is not None and model.name not in allowed:
+                raise PermissionDeniedError(
+                    f"Field `model` names a model that your product does not have. It has: {', '.join(allowed)}.",
+                    param="model",
+                    limit="model",
+                )
         return model.name
+
+    def _check_queue(self, admission: Admission) -> None:
+        """Raises UnavailableError where the call would wait too long for its turn."""
+        priority = self._priority(admission)
+        with admission.trail.step("queue bound"):
+            if admission.trail.on:
+                wait = self._backlog.seconds(priority)
+                known = None if wait is None else round(wait, 3)
+                admission.trail.note(priority=priority, expected_seconds=known, most_seconds=self._backlog.most)
+            self._backlog.check(priority)
 
     def _terms(self, admission: Admission, lease: LeasedGeneration | None) -> Terms:
         call = admission.call
         of_product, of_subscription = f"product {call.product_id}", f"subscription {call.subscription_id}"
         sharers = of_product if admission.limits.shared_cache else of_subscription
-        return Terms(call.id, self._priority(admission), self._cache_salt(sharers), lease.lease() if lease else None)
+        return Terms(
+            call.id,
+            self._priority(admission),
+            self._cache_salt(sharers),
+            lease.lease() if lease else None,
+            timed=admission.trail.on,
+        )
 
     def _priority(self, admission: Admission) -> int:
         """A place in the engine's queue: by the product's priority, then in turn with other subscriptions.
@@ -309,12 +352,20 @@ class Answer:
         finish: how it ended, once it has.
     """
 
-    def __init__(self, generation: Generation, model: Model, usage: Usage, stopwatch: Stopwatch) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        model: Model,
+        usage: Usage,
+        stopwatch: Stopwatch,
+        record: _Record | None = None,
+    ) -> None:
         self.model = model
         self.usage = usage
         self.finish: Finish | None = None
         self._generation = generation
         self._stopwatch = stopwatch
+        self._record = record or _Record(NO_TRAIL, NO_STEP)
         self._over = False
 
     def __iter__(self) -> Iterator[Event]:
@@ -353,10 +404,10 @@ class Answer:
         except TimeoutError:
             event = None
         except Cancelled as cancelled:
-            self._settle(cancelled.completion_tokens)
+            self._settle(cancelled.completion_tokens, cancelled)
             raise
-        except Exception:
-            self._over = True
+        except Exception as error:
+            self._end(error)
             raise
         if event is None:
             self.close()
@@ -383,26 +434,68 @@ class Answer:
                     event = self._generation.next(None)
                 self._account(event)
             except Cancelled as cancelled:
-                self._settle(cancelled.completion_tokens)
-            except Exception:  # noqa: BLE001 - the answer is given up: how it would have failed is of no use to anyone
-                self._over = True
+                self._settle(cancelled.completion_tokens, cancelled)
+            except Exception as error:  # noqa: BLE001 - it is given up: how it would have failed is of no use to anyone
+                self._end(error)
 
-    def _settle(self, completion_tokens: int) -> None:
+    def _settle(self, completion_tokens: int, error: Exception | None = None) -> None:
         self.usage.completion_tokens = completion_tokens
+        self._end(error)
+
+    def _end(self, error: Exception | None = None) -> None:
         self._over = True
+        self._record.end(self._generation, self.usage, error)
+
+
+class _Record:
+    """What an answer leaves in the trail of its request: the step in the engine, and the engine's own."""
+
+    def __init__(self, trail: Trail, step: Step) -> None:
+        self._trail = trail
+        self._step = step
+
+    def end(self, generation: Generation, usage: Usage, error: Exception | None) -> None:
+        """The engine has let go of it; with an exception where it did not come to its end."""
+        if not self._trail.on:
+            return
+        step = self._step
+        step.end(error)
+        step.note(
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            finish_reason=usage.finish_reason,
+        )
+        timings = generation.timings()
+        if timings is None or timings.queued is None or step.ended is None:
+            return
+        points = (timings.queued, timings.scheduled, timings.first_token, timings.last_token)
+        # Whatever the clocks say, a part is not outside of the whole.
+        times = [None if at is None else min(max(at, step.began), step.ended) for at in points]
+        for name, began, ended in zip(("queue", "prefill", "decode"), times, times[1:], strict=False):
+            if began is not None:
+                # Where it never came to the next part, it was in this one until it was taken out.
+                self._trail.add(name, began, step.ended if ended is None else ended, step)
 
 
 @contextmanager
-def _leased(admission: Admission) -> Iterator[LeasedGeneration | None]:
+def _leased(admission: Admission, step: Step) -> Iterator[LeasedGeneration | None]:
     """Around what gives a prompt to the engine: where that is full, or gone since it was asked last, it costs nothing.
 
     Gives what extends the call's lease, where it does not have all that it may produce.
     """
     try:
         yield LeasedGeneration(admission) if admission.leased < admission.most else None
-    except BaseException:
+    except BaseException as error:
         admission.usage.prompt_tokens = 0
+        step.end(error)
         raise
+
+
+def _told(settings: Mapping[str, object]) -> dict[str, Fact]:
+    """The numbers among a request's settings, for its trail."""
+    found = {name: settings.get(name) for name in _TOLD}
+    return {name: one for name, one in found.items() if isinstance(one, int | float) and not isinstance(one, bool)}
 
 
 def _too_late(stopwatch: Stopwatch) -> DeadlineExceededError:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -35,6 +35,10 @@ _REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "s
 _REDIS_FORMS = (
     "should be redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], the same with rediss for TLS, or unix:///PATH"
 )
+TraceExporter = Literal["http/protobuf", "grpc", "console"]
+"""How traces leave: by one of OTLP's protocols, or to standard output."""
+
+_Protocol = Literal["http/protobuf", "grpc"]
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
 
 
@@ -69,6 +73,18 @@ def _bind(value: str) -> str:
     found = _ADDRESS.fullmatch(value)
     if found is None or int(found["port"] or 0) > 65535:  # noqa: PLR2004 - the largest port
         raise ValueError("should be HOST:PORT, such as 0.0.0.0:8000, or unix:PATH")
+    return value
+
+
+def _otlp_endpoint(value: str) -> str:
+    # Nothing of it is repeated: it may hold a password.
+    try:
+        parts = urlsplit(value)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("should be the URL of an OpenTelemetry collector, such as http://127.0.0.1:4318")
     return value
 
 
@@ -216,6 +232,40 @@ class Settings(BaseSettings):
         description="seconds that a request may wait for the engine; where it would wait longer it is refused with 503",
     )
 
+    # OpenTelemetry's own, of which its SDK reads more: whether there are traces, and how they leave.
+    otel_sdk_disabled: str | None = Field(
+        None,
+        validation_alias="OTEL_SDK_DISABLED",
+        description="`true` keeps traces off, whatever else is set",
+    )
+    otel_traces_exporter: Literal["otlp", "console", "none"] | None = Field(
+        None,
+        validation_alias="OTEL_TRACES_EXPORTER",
+        description="`otlp` or `console` turns traces on, `none` off",
+    )
+    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = Field(
+        None,
+        repr=False,  # it may hold a password
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="URL of a collector; turns traces on. Over HTTP, `/v1/traces` is added to it",
+    )
+    otlp_traces_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = Field(
+        None,
+        repr=False,
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        description="the same, as it is, for traces alone",
+    )
+    otlp_protocol: _Protocol | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+        description="`http/protobuf`, or `grpc`",
+    )
+    otlp_traces_protocol: _Protocol | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        description="the same for traces alone",
+    )
+
     runtime_dir: Path | None = Field(
         None,
         validation_alias="GATEWAY_RUNTIME_DIR",
@@ -228,6 +278,16 @@ class Settings(BaseSettings):
         demo = _DEMO_FLAGS if self.is_demo else []
         # Products have priorities, and subscriptions take turns (`Gateway.generate`).
         return ["--scheduling-policy=priority", *demo, *self.engine_args]
+
+    @property
+    def trace_exporter(self) -> TraceExporter | None:
+        """How traces are exported; None where they are off."""
+        chosen = self.otel_traces_exporter
+        if chosen is None and (self.otlp_endpoint or self.otlp_traces_endpoint):
+            chosen = "otlp"
+        if chosen in {None, "none"} or (self.otel_sdk_disabled or "").strip().lower() == "true":
+            return None
+        return "console" if chosen == "console" else self.otlp_traces_protocol or self.otlp_protocol or "http/protobuf"
 
     @property
     def uses_default_database(self) -> bool:

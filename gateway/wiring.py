@@ -22,12 +22,14 @@ from gateway.service import Gateway
 from gateway.settings import ROOT, SettingsError
 from gateway.store import Store, StoreError, connect_store, open_store
 from gateway.subscriptions import Subscriptions
+from gateway.traces import Traces
 from gateway.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.settings import Settings
+    from gateway.spans import Spans
 
 _PEPPER_FILE = ROOT / "var" / "pepper"
 
@@ -41,6 +43,7 @@ class KeyStore:
     subscriptions: Subscriptions
     products: Products
     usage: Usage
+    traces: Traces
 
 
 @contextmanager
@@ -76,7 +79,7 @@ def build_key_store(settings: Settings) -> KeyStore:
     except (ValueError, OSError) as error:
         raise SettingsError([f"GATEWAY_KEY_PEPPER is not set, and its file does not do: {error}"]) from error
     hasher = KeyHasher(pepper)
-    return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store), Usage(store))
+    return KeyStore(store, hasher, Subscriptions(store, hasher), Products(store), Usage(store), Traces(store, hasher))
 
 
 def build_call_rates(settings: Settings, store: Store) -> CallRates:
@@ -93,6 +96,15 @@ def build_call_rates(settings: Settings, store: Store) -> CallRates:
         except ValueError as error:
             raise SettingsError([f"GATEWAY_REDIS_URL: {error}"]) from error
     return CallRates(StoredWindows(store) if settings.workers > 1 else MemoryWindows())
+
+
+def build_spans(settings: Settings) -> Spans | None:
+    """Where traces are exported to; None where they are off, or outside a worker, where nothing is served."""
+    if settings.trace_exporter is None or settings.runtime_dir is None:
+        return None
+    from gateway.spans import make_spans  # noqa: PLC0415 - imports OpenTelemetry: only where it is on
+
+    return make_spans(settings.trace_exporter)
 
 
 def build_gateway(settings: Settings, key_store: KeyStore) -> Gateway:

@@ -17,12 +17,14 @@ from gateway.metrics import Metrics
 from gateway.products import Products
 from gateway.rates import CallRates, MemoryWindows
 from gateway.service import Gateway
+from gateway.traces import Traces
 from gateway.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.engine import Engine, Lease
+    from gateway.spans import Spans
     from gateway.store import Store
     from gateway.subscriptions import Subscriptions
 
@@ -55,10 +57,26 @@ def make_gateway(  # noqa: PLR0913 - each has a default
     return Gateway(engine, admissions, KeyHasher(PEPPER), timeout, monotonic)
 
 
-def make_services(gateway: Gateway, subscriptions: Subscriptions, store: Store) -> Services:
+def make_services(
+    gateway: Gateway,
+    subscriptions: Subscriptions,
+    store: Store,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    spans: Spans | None = None,
+) -> Services:
     """All that an app needs."""
     metrics = Metrics()
-    return Services(gateway, subscriptions, Products(store), Usage(store), metrics, Exposition(metrics, gateway.engine))
+    return Services(
+        gateway,
+        subscriptions,
+        Products(store),
+        Usage(store),
+        metrics,
+        Exposition(metrics, gateway.engine),
+        Traces(store, KeyHasher(PEPPER), clock),
+        spans,
+    )
 
 
 def some_terms(lease: Lease | None = None) -> Terms:

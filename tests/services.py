@@ -1,10 +1,11 @@
-"""Real PostgreSQL and Redis as the tests start them: on loopback, in folders of their own, gone when the tests are.
+"""Real PostgreSQL, Redis and Prometheus as tests start them: on loopback, in folders of their own, gone when tests are.
 
-Both come from the system's packages. Where one is missing the tests that need it fail and say what to install.
+All come from the system's packages. Where one is missing the tests that need it fail and say what to install.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 START_SECONDS = 60.0
 DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
@@ -139,6 +141,26 @@ def running_redis() -> Iterator[RedisServer]:
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def running_prometheus(config: Mapping[str, object]) -> Iterator[str]:
+    """A Prometheus with this configuration, as in its YAML file; yields its URL."""
+    program = _program("prometheus", "prometheus")
+    with _folder("prometheus-", None) as folder:
+        # JSON is YAML.
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+        address = f"127.0.0.1:{_free_port()}"
+        options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
+        with _running([*_DIES_WITH_US, str(program), *options], folder, end=signal.SIGTERM) as process:
+
+            def ready() -> bool:
+                with suppress(OSError), urllib.request.urlopen(f"http://{address}/-/ready", timeout=2):
+                    return True
+                return False
+
+            _await(ready, process, folder)
+            yield f"http://{address}"
 
 
 _DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]

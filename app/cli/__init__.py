@@ -1,4 +1,4 @@
-"""The operator's commands: `flask subscriptions …`, `flask products …` and `flask usage`.
+"""The operator's commands: `flask subscriptions …`, `flask products …`, `flask usage` and `flask trace`.
 
 Each takes its services from the app when it runs, and hands on what it needs of them. None of them loads the
 engine.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.cli.products import products
 from app.cli.subscriptions import subscriptions
+from app.cli.traces import trace
 from app.cli.usage import usage
 
 if TYPE_CHECKING:
@@ -21,3 +22,4 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(subscriptions)
     app.cli.add_command(products)
     app.cli.add_command(usage)
+    app.cli.add_command(trace)

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from gateway.products import Products
     from gateway.subscriptions import Subscriptions
+    from gateway.traces import Traces
     from gateway.usage import Usage
 
 
@@ -30,6 +31,10 @@ class Services(Protocol):
     @property
     def usage(self) -> Usage:
         """What they have used."""
+
+    @property
+    def traces(self) -> Traces:
+        """What happened to requests of theirs, for support cases."""
 
 
 def services() -> Services:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -109,6 +110,22 @@ def regenerate_key(sid: str, key: KeySlot, *, as_json: bool) -> None:
     click.echo(f"Replaced the {key} key of subscription {sid}.\n")
     print_pairs([(f"{key.capitalize()} key", new)])
     click.echo(f"\n{SHOWN_ONCE}")
+
+
+@subscriptions.command("debug-token")
+@click.argument("sid")
+@click.option("--minutes", type=click.IntRange(1, 60), default=60, show_default=True, help="How long it is valid.")
+@json_option
+def debug_token(sid: str, minutes: int, *, as_json: bool) -> None:
+    """Print a debug token for SID: a request that sends it in Apim-Debug-Authorization is traced; see `flask trace`."""
+    subscription = services().subscriptions.get(sid)
+    issued = services().traces.issue(subscription.id, timedelta(minutes=minutes))
+    if as_json:
+        print_json({"token": issued.token, "expirationDate": moment(issued.expires_at)})
+        return
+    print_pairs([("Debug token", issued.token), ("Expires", _moment(issued.expires_at))])
+    click.echo("\nThe caller sends it in the header Apim-Debug-Authorization. Its answer has Apim-Trace-Id, for this:")
+    click.echo("flask trace APIM_TRACE_ID")
 
 
 def _print(subscription: Subscription, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from flask import Blueprint, request
 
 from app.auth import bearer
-from app.management import products, subscriptions, usage
+from app.management import engine, products, subscriptions, traces, usage
 from gateway.errors import AdminTokenError
 
 
@@ -33,4 +33,6 @@ def make_blueprint(admin_token: str) -> Blueprint:
     blueprint.register_blueprint(subscriptions.blueprint)
     blueprint.register_blueprint(products.blueprint)
     blueprint.register_blueprint(usage.blueprint)
+    blueprint.register_blueprint(engine.blueprint)
+    blueprint.register_blueprint(traces.blueprint)
     return blueprint

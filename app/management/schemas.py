@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, post_load
-from marshmallow.validate import Length, OneOf, Range
+from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from app.schemas import Boolean, Integer, Text
 from gateway.keys import KEY_PATTERN
 from gateway.periods import Period
 from gateway.products import ID_PATTERN, LARGEST, LONGEST_NAME, LONGEST_RENEWAL, Quota, Rate, is_id
 from gateway.subscriptions import State
+from gateway.traces import TRACE_ID_PATTERN
 
 _COUNT = Range(1, LARGEST)
 _SOME = Length(min=1, error="should have at least one name, or be null for all models")
@@ -191,3 +193,51 @@ class ProductPatch(EnvelopeSchema):
     """The body that changes a product."""
 
     properties = fields.Nested(ProductChanges, required=True)
+
+
+class Lifetime(fields.Field[timedelta]):
+    """A duration of ISO 8601, from one second to one hour."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "invalid": "should be an ISO 8601 duration such as PT30M, of 1 second at least and 1 hour (PT1H) at most",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> timedelta:
+        del attr, data, kwargs
+        found = re.fullmatch(self.pattern, value) if isinstance(value, str) else None
+        if found is None:
+            raise self.make_error("invalid")
+        numbers = {unit: int(number) for number, unit in re.findall("([0-9]+)([HMS])", found[0])}
+        return timedelta(hours=numbers.get("H", 0), minutes=numbers.get("M", 0), seconds=numbers.get("S", 0))
+
+    @property
+    def pattern(self) -> str:
+        """What it takes, as a regular expression."""
+        sixty, hour = "([1-9]|[1-5][0-9])", "([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)"
+        return f"^PT(1H|({sixty}|60)M|{sixty}M{sixty}S|{hour}S)$"
+
+
+class ListDebugCredentials(Schema):
+    """For how long, and what for, a debug token shall be."""
+
+    class Meta:
+        unknown = RAISE
+
+    lifetime = Lifetime(
+        data_key="credentialsExpireAfter",
+        metadata={"description": "ISO 8601; at most `PT1H`, which it is without it"},
+    )
+    purposes = fields.List(Text(validate=OneOf(["tracing"])), validate=Length(equal=1))
+
+
+class ListTrace(Schema):
+    """Which trace."""
+
+    class Meta:
+        unknown = RAISE
+
+    traceId = Text(  # noqa: N815 - Azure API Management's name
+        required=True,
+        validate=Regexp(f"^{TRACE_ID_PATTERN}$", error="should be the value of an answer's header Apim-Trace-Id"),
+        metadata={"description": "the value of an answer's header `Apim-Trace-Id`"},
+    )

@@ -5,13 +5,17 @@ Answers may get further fields, so that these schemas are open where those of re
 
 from __future__ import annotations
 
+from typing import get_args
+
 from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.validate import Equal, OneOf, Range, Regexp
 
 from app.management.schemas import EnvelopeSchema, Moment, QuotaSchema, RateSchema, Scope
 from app.schemas import Boolean, Integer, Number, Text
+from gateway.engine import Phase
 from gateway.keys import KEY_PATTERN
 from gateway.subscriptions import State
+from gateway.traces import TRACE_ID_PATTERN
 
 _COUNT = Range(min=0)
 _KEY = Regexp(f"^{KEY_PATTERN}$")
@@ -251,6 +255,38 @@ class UsageReport(_Answer):
     total = fields.Nested(UsageSum, required=True)
 
 
+class EngineActivity(_Answer):
+    """The engine, as all workers use it. What only the engine knows is null while it is away."""
+
+    ready = Boolean(required=True, metadata={"description": "whether a prompt would be answered"})
+    state = Text(required=True, validate=OneOf(get_args(Phase)))
+    step = _count("how far it is with loading, of `steps`")
+    steps = _count()
+    models = fields.List(
+        Text(), required=True, metadata={"description": "what requests may name; the first is the default"}
+    )
+    requestsInProgress = _count("that the gateway is answering, probes apart")  # noqa: N815
+    requestsRunning = Integer(  # noqa: N815
+        required=True, allow_none=True, validate=_COUNT, metadata={"description": "that the engine works on"}
+    )
+    requestsWaiting = Integer(  # noqa: N815
+        required=True, allow_none=True, validate=_COUNT, metadata={"description": "that stand in the engine's queue"}
+    )
+    kvCacheUsage = Number(  # noqa: N815
+        required=True,
+        allow_none=True,
+        validate=Range(0, 1),
+        metadata={"description": "the share of the KV cache that requests hold"},
+    )
+    tokensPerSecond = Number(  # noqa: N815
+        required=True,
+        allow_none=True,
+        validate=_COUNT,
+        metadata={"description": "that the engine wrote in the last `windowSeconds`"},
+    )
+    windowSeconds = Number(required=True, validate=_COUNT)  # noqa: N815
+
+
 class PrimaryKey(_Answer):
     """A new primary key, shown this once."""
 
@@ -270,6 +306,48 @@ class NewKey(_Answer):
 
     primaryKey = Text(validate=_KEY)  # noqa: N815
     secondaryKey = Text(validate=_KEY)  # noqa: N815
+
+
+class DebugCredentials(_Answer):
+    """A debug token, for the caller to send in the header `Apim-Debug-Authorization`."""
+
+    token = Text(required=True)
+    expirationDate = Moment(required=True)  # noqa: N815
+
+
+class TraceEntry(_Answer):
+    """A step of a request."""
+
+    source = Text(required=True, metadata={"description": "what it was"})
+    inside = Text(metadata={"description": "the step that it was a part of, where it was of one"})
+    timestamp = Moment(required=True, metadata={"description": "when it began"})
+    elapsed = Text(required=True, metadata={"description": "since the request began, as `hh:mm:ss.fffffff`"})
+    duration = Text(metadata={"description": "how long it took"})
+    data = fields.Dict(required=True, metadata={"description": "what was found and decided: numbers and fixed words"})
+
+
+class TraceEntries(_Answer):
+    """The steps of a request, in the order in which they began."""
+
+    inbound = fields.List(fields.Nested(TraceEntry), required=True)
+    backend = fields.List(fields.Nested(TraceEntry), required=True)
+    outbound = fields.List(fields.Nested(TraceEntry), required=True)
+
+
+class Trace(_Answer):
+    """What happened to a request."""
+
+    traceId = Text(  # noqa: N815
+        required=True, validate=Regexp(f"^{TRACE_ID_PATTERN}$"), metadata={"description": "as in Apim-Trace-Id"}
+    )
+    requestTraceId = _trace_id()  # noqa: N815
+    subscription = Text(required=True)
+    product = Text(required=True)
+    operation = Text(required=True)
+    status = Integer(required=True, metadata={"description": "of the answer; 499 for a caller that hung up"})
+    duration = Text(required=True)
+    stepsLeftOut = Integer(metadata={"description": "how many steps were too many to be kept"})  # noqa: N815
+    traceEntries = fields.Nested(TraceEntries, required=True)  # noqa: N815
 
 
 class _Resource(EnvelopeSchema):

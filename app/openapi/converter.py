@@ -8,7 +8,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow.validate import NoneOf, Range
 
-from app.management.schemas import Moment, Scope
+from app.management.schemas import Lifetime, Moment, Scope
 from app.schemas import LONGEST_STOP, NotBlank, Stop
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Converter(OpenAPIConverter):
             Stop: (None, None),
             Moment: ("string", "date-time"),
             Scope: ("string", None),
+            Lifetime: ("string", None),
         }
-        for function in (_exclusive, _refused, _not_blank, _stop, _scope):
+        for function in (_exclusive, _refused, _not_blank, _stop, _pattern):
             self.add_attribute_function(function)  # type: ignore[no-untyped-call]
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
@@ -80,6 +81,6 @@ def _stop(_: Converter, field: fields.Field[Any], *, ret: dict[str, Any]) -> dic
     return {"anyOf": [*forms, *([{"type": "null"}] if field.allow_none else [])]}
 
 
-def _scope(_: Converter, field: fields.Field[Any], *, ret: dict[str, Any]) -> dict[str, Any]:
+def _pattern(_: Converter, field: fields.Field[Any], *, ret: dict[str, Any]) -> dict[str, Any]:
     del ret
-    return {"pattern": field.pattern} if isinstance(field, Scope) else {}
+    return {"pattern": field.pattern} if isinstance(field, Scope | Lifetime) else {}

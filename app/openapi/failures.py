@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app.contract import OpenAIError, error_body
+from app.contract import DEBUG_HEADERS, OpenAIError, error_body
 from app.errors import HTTP_MESSAGES
 from app.limits import LIMIT_HEADERS
 from app.openapi.answers import ErrorBody, OpenAIErrorBody
@@ -176,7 +176,9 @@ _IN_USE = Failure(
 # Told before a call is admitted, and so without what its limits leave.
 _BEFORE_ADMISSION = {401, 405, 408, 414, 431}
 _GENERATING = {
-    status: failure if status in _BEFORE_ADMISSION else replace(failure, headers=(*failure.headers, *LIMIT_HEADERS))
+    status: failure
+    if status in _BEFORE_ADMISSION
+    else replace(failure, headers=(*failure.headers, *LIMIT_HEADERS, *DEBUG_HEADERS))
     for status, failure in {**_ALL, 400: _GENERATING_400, 409: _IN_USE}.items()
 }
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from app.auth import ADMIN_CHALLENGE, CHALLENGE
-from app.contract import REPLAYED_HEADER, TRACE_HEADER
+from app.contract import (
+    DEBUG_EXPIRED_HEADER,
+    DEBUG_HEADER,
+    DEBUG_INVALID_HEADER,
+    DEBUG_TRACE_HEADER,
+    DEBUG_WRONG_HEADER,
+    REPLAYED_HEADER,
+    TRACE_HEADER,
+)
 from app.limits import LIMIT_HEADERS
 from app.openapi.examples import TRACE_ID
 
@@ -37,6 +45,26 @@ HEADERS: dict[str, dict[str, Any]] = {
         "`true` where the answer was made for an earlier request with the same Idempotency-Key: it costs nothing.",
         {"type": "string", "enum": ["true"]},
         "true",
+    ),
+    DEBUG_TRACE_HEADER: _header(
+        f"Where a valid {DEBUG_HEADER} came with the request: the id of its trace, for the operator to read.",
+        {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "9c1d6a04b38f4e0f8a3c58a1b1f1f0aa",
+    ),
+    DEBUG_EXPIRED_HEADER: _header(
+        "The debug token has expired, at this moment; the request was served without a trace.",
+        {"type": "string", "format": "date-time"},
+        "2026-11-25T04:00:00Z",
+    ),
+    DEBUG_WRONG_HEADER: _header(
+        "The debug token is for another subscription; the request was served without a trace.",
+        {"type": "string"},
+        "The debug token is for another subscription. Ask the operator for one.",
+    ),
+    DEBUG_INVALID_HEADER: _header(
+        "It is no debug token of this gateway; the request was served without a trace.",
+        {"type": "string"},
+        "This is no debug token of this gateway. Ask the operator for one.",
     ),
     "ETag": _header(
         "Which version of it this is. Compared as it is.", {"type": "string"}, '"1042032787219"', required=True

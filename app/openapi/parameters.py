@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.contract import DEBUG_HEADER
 from app.management.paging import DEFAULT_TOP, LARGEST_SKIP, LARGEST_TOP
 from gateway.claims import HEADER
 from gateway.sealing import LONGEST_KEY
@@ -58,6 +59,15 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
 }
 """https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header, of the operations that generate."""
+
+
+DEBUG_AUTHORIZATION: dict[str, Any] = {
+    "name": DEBUG_HEADER,
+    "in": "header",
+    "description": "A debug token from the operator, for a support case: the request's steps are kept for the "
+    "operator, under the id in the answer's `Apim-Trace-Id`. A token that does not do changes nothing else.",
+    "schema": {"type": "string"},
+}
 
 
 def usage_parameters(filters: Sequence[str], default_by: str) -> tuple[dict[str, Any], ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.engine import (
     LEASE_LOW,
+    Activity,
     Cancelled,
     Chunk,
     Delta,
@@ -23,6 +24,7 @@ from gateway.engine import (
     Model,
     Sampling,
     Standing,
+    Timings,
     Work,
     nobody_to_tell,
 )
@@ -95,7 +97,7 @@ class ScriptedEngine:
         for remembered in (self.requests, self.terms):
             del remembered[:-_REMEMBERED]
         return _Generation(
-            self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length, terms.lease
+            self, self.script("".join(map(chr, prompt_ids))), sampling.max_tokens or self._context_length, terms
         )
 
     def prepare(self, request: OpenAIRequest, timeout: float) -> Prepared:
@@ -112,6 +114,11 @@ class ScriptedEngine:
         del timeout  # it takes none
         self._require_ready()
         return Work(0, {})  # nobody waits for it
+
+    def activity(self, timeout: float = 5.0) -> Activity:
+        del timeout  # it takes none
+        self._require_ready()
+        return Activity(self.running, 0, None, 0.0)
 
     def count(self, change: int) -> None:
         """Note that a request began or ended."""
@@ -151,6 +158,9 @@ class _Completion:
 
     def standings(self) -> Sequence[Standing]:
         return self._started().standings()
+
+    def timings(self) -> Timings | None:
+        return self._started().timings()
 
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._started().extend(lease, last=last)
@@ -198,11 +208,16 @@ def _max_tokens_of(body: Mapping[str, Any]) -> int:
 
 
 class _Generation:
-    def __init__(self, engine: ScriptedEngine, script: Script, max_tokens: int, lease: Lease | None) -> None:
+    def __init__(self, engine: ScriptedEngine, script: Script, max_tokens: int, terms: Terms) -> None:
         self._engine = engine
         self._script = script
         self._text = script.text[:max_tokens]
-        self._lease = lease
+        self._lease = terms.lease
+        self._timed = terms.timed
+        self._queued = time.monotonic()
+        self._scheduled: float | None = None
+        self._first_token: float | None = None
+        self._last_token: float | None = None
         self._last = False  # what the lease says is all that it will get
         self._low = False  # the lease has been told so
         self._produced = 0
@@ -235,6 +250,11 @@ class _Generation:
     def standings(self) -> Sequence[Standing]:
         return [Standing(self._produced, self._ended)]
 
+    def timings(self) -> Timings | None:
+        if not self._timed:
+            return None
+        return Timings(self._queued, self._scheduled, self._first_token, self._last_token)
+
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         with self._changed:
             self._lease, self._last, self._low = lease, last, False
@@ -247,6 +267,7 @@ class _Generation:
         self._events.put(last)
 
     def _play(self) -> Finish | Exception:
+        self._scheduled = time.monotonic()
         for character in (*self._text, None):
             if self._produced == self._script.fail_after and self._script.error is not None:
                 return self._script.error
@@ -256,6 +277,8 @@ class _Generation:
             if character is None or self._at_end_of_lease():
                 break
             self._produced += 1
+            self._last_token = time.monotonic()
+            self._first_token = self._first_token or self._last_token
             self._events.put(Delta(character, [ord(character)]))
         return Finish("stop" if self._produced == len(self._script.text) else "length", self._produced)
 

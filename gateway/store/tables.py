@@ -20,6 +20,7 @@ from sqlalchemy import (
     Named,
     String,
     Table,
+    Text,
     TypedColumns,
     UniqueConstraint,
     false,
@@ -158,6 +159,15 @@ class KeptAnswerColumns(TypedColumns):
     answer: Named[bytes | None] = Column(LargeBinary)
 
 
+class TraceColumns(TypedColumns):
+    """The debug traces of requests: `document` is JSON, without anything that a caller or the model wrote."""
+
+    id: Named[str] = Column(String(32), primary_key=True)
+    subscription_id: Named[str] = Column(String(ID_LENGTH), ForeignKey("subscriptions.id", ondelete="CASCADE"))
+    made_at: Named[datetime] = Column(UtcDateTime, index=True)
+    document: Named[str] = Column(Text)
+
+
 products = Table(
     "products",
     metadata,
@@ -189,3 +199,5 @@ quota_use = Table(
 )
 call_rates = Table("call_rates", metadata, CallRateColumns)
 kept_answers = Table("kept_answers", metadata, KeptAnswerColumns)
+traces = Table("traces", metadata, TraceColumns)
+Index("ix_traces_newest", traces.c.subscription_id, traces.c.made_at)

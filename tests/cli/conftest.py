@@ -13,6 +13,7 @@ from gateway.keys import KeyHasher
 from gateway.products import Products
 from gateway.store import Store, open_store
 from gateway.subscriptions import Subscriptions
+from gateway.traces import Traces
 from gateway.usage import Usage
 
 if TYPE_CHECKING:
@@ -40,10 +41,17 @@ def products(store: Store) -> Products:
 
 
 @pytest.fixture
-def flask(store: Store, subscriptions: Subscriptions, products: Products) -> Callable[..., Result]:
+def traces(store: Store) -> Traces:
+    return Traces(store, KeyHasher(b"a pepper that only the tests know"))
+
+
+@pytest.fixture
+def flask(store: Store, subscriptions: Subscriptions, products: Products, traces: Traces) -> Callable[..., Result]:
     """Runs `flask` with the given arguments."""
     app = Flask("tests")
-    app.extensions["gateway"] = SimpleNamespace(subscriptions=subscriptions, products=products, usage=Usage(store))
+    app.extensions["gateway"] = SimpleNamespace(
+        subscriptions=subscriptions, products=products, usage=Usage(store), traces=traces
+    )
     register_commands(app)
     runner = app.test_cli_runner()
     return lambda *arguments: runner.invoke(args=arguments)

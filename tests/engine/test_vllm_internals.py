@@ -117,3 +117,51 @@ def test_streams_are_collected_as_run_py_does_it() -> None:
     assert "if self.stream_interval > 1:" in made
     assert "self.detokenizer.output_token_ids[" in made
     assert "self.sent_tokens_offset = self.detokenizer.num_output_tokens()" in made
+
+
+def test_statistics_go_where_core_py_looks_for_them() -> None:
+    from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutputs  # noqa: PLC0415
+
+    assert "update_from_output" not in vars(AsyncScheduler)
+    assert "engine_core_outputs[0] = eco = EngineCoreOutputs()" in inspect.getsource(Scheduler.update_from_output)
+    assert EngineCoreOutputs().outputs == []
+
+
+def test_metrics_are_made_as_stats_py_does_it() -> None:
+    from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.metrics.loggers import AggregateStatLoggerBase, PrometheusStatLogger  # noqa: PLC0415
+
+    made = inspect.getsource(PrometheusStatLogger.__init__)
+    assert made.count("self._gauge_cls(") > 3
+    assert made.count("self._counter_cls(") > 10
+    assert made.count("self._histogram_cls(") > 10
+    assert (PrometheusStatLogger._gauge_cls, PrometheusStatLogger._counter_cls) == (Gauge, Counter)  # noqa: SLF001
+    assert PrometheusStatLogger._histogram_cls is Histogram  # noqa: SLF001
+    assert issubclass(PrometheusStatLogger, AggregateStatLoggerBase)
+    # One with loggers of its own keeps statistics without vLLM's.
+    assert "self.log_stats = log_stats or has_custom_loggers" in inspect.getsource(AsyncLLM.__init__)
+
+
+def test_times_are_taken_as_timings_py_does_it() -> None:
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+    from vllm.v1.engine.input_processor import InputProcessor  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
+    from vllm.v1.request import Request  # noqa: PLC0415
+
+    # Events travel with outputs, whether vLLM records them by itself or not.
+    assert "events=request.take_events()" in inspect.getsource(Scheduler.update_from_output)
+    assert "log_stats" not in inspect.getsource(Request.take_events) + inspect.getsource(Request.record_event)
+    added = inspect.getsource(Scheduler.add_request)
+    assert "            if self.log_stats:\n                request.record_event(EngineCoreEventType.QUEUED)" in added
+    assert {"events", "new_token_ids"} <= set(EngineCoreOutput.__struct_fields__)
+    given = list(inspect.signature(OutputProcessor.process_outputs).parameters)
+    assert given[1:3] == ["engine_core_outputs", "engine_core_timestamp"]
+    handler = "".join(inspect.getsource(AsyncLLM._run_output_handler).split())  # noqa: SLF001
+    assert "process_outputs(outputs_slice,outputs.timestamp," in handler
+    named = inspect.getsource(InputProcessor.assign_request_id)
+    assert "request.external_req_id = request.request_id" in named

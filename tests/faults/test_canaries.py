@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.processes import below, title
+from tests.collector import Collector, collecting
 from tests.faults.corpus import CORPUS
 from tests.real.callers import ADMIN_TOKEN, CHAT, COMPLETIONS, GET_DATA, Caller, manage
 from tests.server import running, wait_for
@@ -55,9 +56,17 @@ class Canaries:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
+def collector() -> Iterator[Collector]:
+    """Where its traces go."""
+    with collecting() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[GatewayServer]:
     """One of its own, whose every file and line is of this test."""
-    with running(tmp_path_factory.mktemp("canaries"), GATEWAY_ADMIN_TOKEN=ADMIN_TOKEN) as started:
+    environment = {"GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    with running(tmp_path_factory.mktemp("canaries"), **environment) as started:
         yield started
 
 
@@ -145,8 +154,12 @@ def send(  # noqa: PLR0913, PLR0917 - the parts of a request
 def prompts_in_every_field(server: GatewayServer, canaries: Canaries) -> dict[int, int]:
     """How many had which status."""
     found: dict[int, int] = {}
+    issued = server.post(
+        "/management/subscriptions/dev/listDebugCredentials", {}, Authorization=f"Bearer {ADMIN_TOKEN}"
+    )
+    headers = {KEY: server.key, "Apim-Debug-Authorization": issued.json["token"]}
     for path, body in bodies(canaries.prompt):
-        status = send(server, canaries, "POST", path, json.dumps(body).encode(), {KEY: server.key})
+        status = send(server, canaries, "POST", path, json.dumps(body).encode(), headers)
         found[status] = found.get(status, 0) + 1
     answer = server.post(GET_DATA, {"prompt": "Tell me about llama2", "temperature": 0})
     assert ANSWER in answer.json["generated_text"]
@@ -236,12 +249,14 @@ def an_engine_that_dies(server: GatewayServer, canaries: Canaries) -> None:
     wait_for(lambda: server.post(GET_DATA, {"prompt": "Hello", "max_tokens": 1}).status == 200, "the new engine")
 
 
-def what_is_written(server: GatewayServer) -> Iterator[tuple[str, bytes]]:
+def what_is_written(server: GatewayServer, collector: Collector) -> Iterator[tuple[str, bytes]]:
     """Each place where a secret could have gone to, with all that is there."""
     reply: Reply = server.post(GET_DATA, {"prompt": "Hello", "max_tokens": 1})
     server.request_log(reply.headers["X-Trace-Id"])  # all that came before is logged by now
     yield "the log", "\n".join(server.log).encode()
     yield "metrics", server.get("/metrics").content
+    assert collector.trace(reply.headers["X-Trace-Id"])
+    yield "traces", b"".join(collector.bodies)
     for pid in below(server.process.pid):
         for name in ("cmdline", "comm"):
             yield f"the {name} of the {title(pid)}", Path(f"/proc/{pid}/{name}").read_bytes()
@@ -252,7 +267,7 @@ def what_is_written(server: GatewayServer) -> Iterator[tuple[str, bytes]]:
             yield f"the file {path.name}", path.read_bytes()
 
 
-def test_a_canary_is_found_nowhere(server: GatewayServer, figure: Figure) -> None:
+def test_a_canary_is_found_nowhere(server: GatewayServer, collector: Collector, figure: Figure) -> None:
     canaries = Canaries()
     statuses = prompts_in_every_field(server, canaries)
     assert set(statuses) == {200, 400, 404}
@@ -263,9 +278,10 @@ def test_a_canary_is_found_nowhere(server: GatewayServer, figure: Figure) -> Non
     an_engine_that_dies(server, canaries)
 
     secret = [*canaries.keys, canaries.prompt, canaries.path, ADMIN_TOKEN, ANSWER]
-    places = [*what_is_written(server), *(("an error", text) for text in canaries.errors)]
+    places = [*what_is_written(server, collector), *(("an error", text) for text in canaries.errors)]
     assert {title(pid) for pid in below(server.process.pid)} == FOUR_KINDS
     assert {"the file gateway.sqlite3", "the file gateway.sqlite3-wal"} <= {place for place, _ in places}
+    assert any(b"traceEntries" in text for place, text in places if "sqlite3" in place)  # the debug traces
     found = [
         (place, word)
         for place, text in places

@@ -344,6 +344,7 @@ def test_metrics_count_a_replay_as_a_request_and_not_as_tokens(limited: Limited)
     text = limited.api.get("/metrics").body.decode()
     assert 'gateway_requests_total{operation="Get Data",product="limited",status="200"} 2.0' in text
     assert 'gateway_completion_tokens_total{model="scripted",product="limited"} 10.0' in text
+    assert 'gateway_replays_total{operation="Get Data",product="limited"} 1.0' in text
 
 
 def test_a_replay_shows_what_limits_leave_and_takes_nothing_of_it(limited: Limited) -> None:

@@ -99,7 +99,7 @@ def make_api(store: Store, clock: Clock, admin_token: str | None) -> Api:
     engine, monotonic = ScriptedEngine(context_length=CONTEXT_LENGTH), Monotonic()
     subscriptions = Subscriptions(store, KeyHasher(PEPPER), clock)
     services = make_services(
-        make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=monotonic), subscriptions, store
+        make_gateway(engine, store, timeout=REQUEST_TIMEOUT, monotonic=monotonic), subscriptions, store, clock=clock
     )
     app = create_app(services, max_body_bytes=MAX_BODY_BYTES, admin_token=admin_token)
     return Api(app, engine, monotonic, store, subscriptions, "")

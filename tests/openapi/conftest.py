@@ -23,7 +23,7 @@ __all__ = ["admin", "clock", "store"]
 # vLLM's own answers, of which the main fields are described, and this document itself.
 _OPEN = {"ChatCompletion", "ChatCompletionChunk", "Completion", "OpenAIUsage", "Description"}
 # Headers that an answer has only where it is described.
-_TELLING = {"etag", "retry-after", "www-authenticate", "allow", "x-trace-id", "idempotent-replayed"}
+_TELLING = {"etag", "retry-after", "www-authenticate", "allow", "x-trace-id", "idempotent-replayed", "apim-trace-id"}
 
 
 @dataclass

@@ -60,6 +60,18 @@ def streamed(admin: Admin, key: str, path: str, body: Mapping[str, object]) -> R
     return Reply(stream.status, stream.headers, b"".join(pieces))
 
 
+def debug_one(admin: Admin, described: Described) -> None:
+    """A debug token, a request with it, and its trace."""
+    reply = described.check(
+        "post", f"{SID}/listDebugCredentials", admin.send("POST", f"{ACME}/listDebugCredentials", {})
+    )
+    key = admin.send("POST", f"{ACME}/regeneratePrimaryKey").json["primaryKey"]
+    sent = {"Authorization": "", "Ocp-Apim-Subscription-Key": key, "Apim-Debug-Authorization": reply.json["token"]}
+    traced = described.check("post", "/get-data", admin.send("POST", "/get-data", {"prompt": "a"}, sent))
+    wanted = {"traceId": traced.headers["Apim-Trace-Id"]}
+    described.check("post", "/management/listTrace", admin.send("POST", "/management/listTrace", wanted))
+
+
 def test_every_success_is_described(admin: Admin, described: Described) -> None:
     def checked(method: str, path: str, reply: Reply) -> Reply:
         return described.check(method, path, reply)
@@ -104,9 +116,11 @@ def test_every_success_is_described(admin: Admin, described: Described) -> None:
     assert "nextLink" in page.json
     checked("get", "/management/products", admin.get("/management/products"))
     checked("get", "/management/usage", admin.get("/management/usage"))
+    checked("get", "/management/engine", admin.get("/management/engine"))
     for name in ("Primary", "Secondary"):
         path = f"regenerate{name}Key"
         checked("post", f"{SID}/{path}", admin.send("POST", f"{ACME}/{path}"))
+    debug_one(admin, described)
     checked("delete", SID, admin.delete(ACME))
     checked("delete", PID, admin.delete(GOLD))
 

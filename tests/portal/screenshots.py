@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from gateway.settings import ROOT
 from tests.portal.browser import MODES, running_browser, visitor
-from tests.real.callers import ADMIN_TOKEN, Caller, manage, put_product
+from tests.real.callers import ADMIN_TOKEN, Caller, asking, manage, put_product
 from tests.server import running
 
 if TYPE_CHECKING:
@@ -80,12 +80,21 @@ def _drawn(page: Page, caller: Caller) -> None:
 
 
 def _operated(page: Page, caller: Caller) -> None:
-    del caller
     page.fill("#token", ADMIN_TOKEN)
     page.click("#enter button[type=submit]")
     page.locator("#chart svg").wait_for()
-    expect(page.locator("[data-figure=tokens]")).to_have_text(re.compile(r"\d+"))
+    with asking(Caller(caller.server, "dev", caller.server.key), 8):
+        expect(page.locator("[data-figure=tokens]")).to_have_text(re.compile(r"\d{3,}"))
+        expect(page.locator("[data-figure=running]")).to_have_text(re.compile("^[5-8]$"))
+        # It looks no more: this is the picture.
+        page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
     page.evaluate("document.querySelector('#operator').scrollIntoView({behavior: 'instant'})")
+
+
+def _edited(page: Page, caller: Caller) -> None:
+    del caller
+    page.get_by_label("Edit: gold", exact=True).click()
+    page.locator("#product-dialog").wait_for()
 
 
 PICTURES: dict[str, tuple[str, Callable[[Page, Caller], None]]] = {
@@ -97,6 +106,7 @@ PICTURES: dict[str, tuple[str, Callable[[Page, Caller], None]]] = {
     "model": ("/portal/models", _nothing),
     "changelog": ("/portal/changelog", _nothing),
     "operator": ("/admin", _operated),
+    "operator-product": ("/admin", _edited),  # with the token from before
 }
 
 if __name__ == "__main__":

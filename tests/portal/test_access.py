@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.portal.browser import MODES
+from tests.real.callers import ADMIN_TOKEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +125,27 @@ def test_an_answer_and_a_problem_have_no_barrier(visit: Visit, server: GatewaySe
             page.click("#send")
             page.locator(".problem").wait_for()
             assert barriers(page, axe) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_operators_page_and_its_forms_have_no_barrier(visit: Visit, axe: str, mode: str) -> None:
+    with visit(mode=mode) as person:
+        page = person.open("/admin")
+        page.fill("#token", ADMIN_TOKEN)
+        page.press("#token", "Enter")
+        for opens, form in ((None, None), ("#new-product", "#product-dialog"), ("Edit: dev", "#subscription-dialog")):
+            if opens is not None:
+                (page.locator(opens) if opens.startswith("#") else page.get_by_label(opens, exact=True)).press("Enter")
+                expect(page.locator(str(form))).to_be_visible()
+                assert page.evaluate("document.activeElement.closest('dialog') !== null")
+            else:
+                page.locator("#chart svg").wait_for()
+            assert barriers(page, axe) == [], (form, mode)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (form, mode)
+            assert mode != "phone" or small_targets(page) == [], form
+            if form is not None:
+                page.keyboard.press("Escape")
+                expect(page.locator(form)).to_be_hidden()
 
 
 def test_the_reference_is_drawn_from_the_description_and_asks_nobody_else(visit: Visit) -> None:

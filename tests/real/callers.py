@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,26 @@ def caller_with(server: GatewayServer, **limits: object) -> Caller:
     pid = f"p-{secrets.token_hex(4)}"
     put_product(server, pid, **limits)
     return subscriber(server, pid)
+
+
+@contextmanager
+def asking(caller: Caller, at_a_time: int) -> Iterator[None]:
+    """Have a caller ask for long answers, so many at a time."""
+    enough = threading.Event()
+
+    def ask() -> None:
+        while not enough.is_set():
+            caller.ask(LONG, max_tokens=300)
+
+    threads = [threading.Thread(target=ask) for _ in range(at_a_time)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
 
 
 def database(server: GatewayServer) -> Path:

@@ -35,7 +35,8 @@ def test_the_operators_own_values_win(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["TORCHDYNAMO_DISABLE"] == "1"
 
 
-def test_the_engine_is_told_none_of_the_gateways_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_is_told_none_of_the_gateways_secrets_and_to_export_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"GATEWAY_DEV_KEY": "a", "GATEWAY_ADMIN_TOKEN": "b", "GATEWAY_KEY_PEPPER": "c", "GATEWAY_DATABASE_URL": "d"}
-    monkeypatch.setattr(os, "environ", {**own, "HF_TOKEN": "e", "OMP_NUM_THREADS": "1"})
+    traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "f", "OTEL_EXPORTER_OTLP_HEADERS": "g"}
+    monkeypatch.setattr(os, "environ", {**own, **traces, "HF_TOKEN": "e", "OMP_NUM_THREADS": "1"})
     assert supervisor.host_environment() == {"HF_TOKEN": "e", "OMP_NUM_THREADS": "1"}

@@ -20,7 +20,7 @@ from tests.gateways import make_gateway
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.engine import Event
+    from gateway.engine import Event, Timings
     from gateway.service import Gateway
 
 CALLER = Caller("s", "A subscription", ALL_PRODUCTS, "primary")
@@ -89,6 +89,10 @@ class WrittenDown:
     def cancel(self) -> None:
         """Count it."""
         self.cancelled += 1
+
+    def timings(self) -> Timings | None:
+        """It says nothing of them."""
+        return None
 
 
 def answer_of(*events: Event | Exception) -> Answer:

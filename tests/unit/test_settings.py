@@ -97,8 +97,24 @@ GOOD = [
     ("GATEWAY_DRAIN_TIMEOUT", "1", "drain_timeout", 1.0),
     ("GATEWAY_READ_TIMEOUT", "1", "read_timeout", 1.0),
     ("GATEWAY_QUEUE_TIMEOUT", "0.5", "queue_timeout", 0.5),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:password@[::1]:4318/x", "trace_exporter", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector.example/v1/traces", "trace_exporter", "http/protobuf"),
+    ("OTEL_TRACES_EXPORTER", "otlp", "trace_exporter", "http/protobuf"),
+    ("OTEL_TRACES_EXPORTER", "console", "trace_exporter", "console"),
+    ("OTEL_TRACES_EXPORTER", "none", "trace_exporter", None),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "trace_exporter", None),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", "trace_exporter", None),
+    ("OTEL_SDK_DISABLED", "true", "trace_exporter", None),
 ]
 TIMES = ["0", "-1", "nan", "inf", "-inf", "604801", "1e300", "soon"]
+COLLECTORS = [
+    "localhost:4317",
+    "collector.example",
+    "ftp://collector.example",
+    "http:///v1",
+    "http://[::1",
+    "http://h:port",
+]
 BAD = {
     "PORT": ["-1", "65536", "http", "8000.5", "0x50"],
     "GATEWAY_BIND": ["8000", ":8000", "localhost", "localhost:65536", "localhost:", "a b:80", "http://h:80", "unix:"],
@@ -134,8 +150,32 @@ BAD = {
     "GATEWAY_DRAIN_TIMEOUT": TIMES,
     "GATEWAY_READ_TIMEOUT": TIMES,
     "GATEWAY_QUEUE_TIMEOUT": TIMES,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTORS,
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": COLLECTORS,
+    "OTEL_TRACES_EXPORTER": ["zipkin", "otlp,console", "OTLP"],
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ["http/json", "http", "gRPC"],
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ["http/json"],
 }
-ANYTHING_GOES = {"GATEWAY_SERVED_MODEL_NAME", "GATEWAY_DATABASE_URL", "GATEWAY_RUNTIME_DIR"}
+ANYTHING_GOES = {"GATEWAY_SERVED_MODEL_NAME", "GATEWAY_DATABASE_URL", "GATEWAY_RUNTIME_DIR", "OTEL_SDK_DISABLED"}
+
+
+TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", TRACES_PROTOCOL: "http/protobuf"}, "http/protobuf"),
+        ({"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "console"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, None),
+        ({"OTEL_SDK_DISABLED": " TRUE "}, None),
+        ({"OTEL_SDK_DISABLED": "false"}, "http/protobuf"),
+    ],
+)
+def test_how_traces_leave_is_said_by_several_variables(load: Load, more: dict[str, str], expected: str | None) -> None:
+    assert load(**COLLECTOR, **more).trace_exporter == expected
 
 
 @pytest.mark.parametrize(("variable", "value", "attribute", "expected"), GOOD)

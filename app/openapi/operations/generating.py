@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from app.contract import REPLAYED_HEADER
+from app.contract import DEBUG_HEADERS, REPLAYED_HEADER
 from app.limits import LIMIT_HEADERS
 from app.openapi import answers, bodies
 from app.openapi.examples import EXAMPLES
 from app.openapi.failures import BODY, SERVER
 from app.openapi.operation import Answer, Operation, Stream
-from app.openapi.parameters import IDEMPOTENCY_KEY
+from app.openapi.parameters import DEBUG_AUTHORIZATION, IDEMPOTENCY_KEY
 from app.openapi.security import KEY, OPENAI_KEY
 from app.schemas import GetDataSchema, SystemPromptGetDataSchema
 
 _ERRORS = (401, 403, 404, 409, 429, 504, *BODY, *SERVER)
-_HEADERS = (*LIMIT_HEADERS, REPLAYED_HEADER)
+_HEADERS = (*LIMIT_HEADERS, REPLAYED_HEADER, *DEBUG_HEADERS)
+_PARAMETERS = (IDEMPOTENCY_KEY, DEBUG_AUTHORIZATION)
 
 _GET_DATA_STREAM = Stream(
     'With `"stream": true`: events `data: {"generated_text": "<next piece>"}`, then one with an empty '
@@ -49,7 +50,7 @@ GET_DATA = Operation(
         "with settings": EXAMPLES["get data settings request"],
         "streamed": EXAMPLES["get data stream request"],
     },
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=_PARAMETERS,
     note="The same operation is reached at `/Get%20Data`, in any case and with or without a slash at the end. "
     "The prompt goes through the model's own chat template; what looks like a control token in it is text. "
     "A field that is not known is refused by name.",
@@ -63,7 +64,7 @@ SYSTEM_PROMPT_GET_DATA = Operation(
     security=KEY,
     body=SystemPromptGetDataSchema,
     examples={"prompt": EXAMPLES["system prompt request"]},
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=_PARAMETERS,
     note="The same operation is reached at `/System%20Prompt%20Get%20Data`, in any case and with or without a slash at "
     "the end.",
 )
@@ -92,7 +93,7 @@ def _openai(
         security=OPENAI_KEY,
         body=body,
         examples={"whole": EXAMPLES[f"{kind} request"], "streamed": EXAMPLES[f"{kind} stream request"]},
-        parameters=(version, IDEMPOTENCY_KEY) if azure else (IDEMPOTENCY_KEY,),
+        parameters=(version, *_PARAMETERS) if azure else _PARAMETERS,
         note=note,
     )
 
@@ -120,16 +121,18 @@ AZURE_COMPLETION = _openai("completion", bodies.CompletionRequest, _COMPLETION, 
 
 MODELS = Operation(
     "OpenAI",
-    {200: Answer("The models.", answers.ModelList, {"models": EXAMPLES["models"]})},
+    {200: Answer("The models.", answers.ModelList, {"models": EXAMPLES["models"]}, DEBUG_HEADERS)},
     (401, *SERVER),
     dialect="openai",
     security=OPENAI_KEY,
+    parameters=(DEBUG_AUTHORIZATION,),
 )
 MODEL = Operation(
     "OpenAI",
-    {200: Answer("The model.", answers.Model, {"model": EXAMPLES["model"]})},
+    {200: Answer("The model.", answers.Model, {"model": EXAMPLES["model"]}, DEBUG_HEADERS)},
     (401, 404, *SERVER),
     dialect="openai",
     security=OPENAI_KEY,
+    parameters=(DEBUG_AUTHORIZATION,),
     note="A slash in its name may be sent as it is or as `%2F`.",
 )

@@ -102,6 +102,21 @@ DELETE_PRODUCT = _operation(
         },
     ),
 )
+GET_ENGINE = _operation(
+    {200: Answer("How it is doing.", answers.EngineActivity, {"busy": EXAMPLES["engine"]}, _PRIVATE)}
+)
+LIST_DEBUG_CREDENTIALS = replace(
+    _operation(
+        {200: Answer("The token.", answers.DebugCredentials, {"token": EXAMPLES["debug credentials"]}, _PRIVATE)}, BODY
+    ),
+    body=schemas.ListDebugCredentials,
+    examples={"an hour": EXAMPLES["debug credentials request"], "a minute": {"credentialsExpireAfter": "PT1M"}},
+)
+LIST_TRACE = replace(
+    _operation({200: Answer("The trace.", answers.Trace, {"trace": EXAMPLES["trace"]}, _PRIVATE)}, BODY),
+    body=schemas.ListTrace,
+    examples={"trace": EXAMPLES["trace request"]},
+)
 GET_USAGE = _operation(
     {200: Answer("The sums.", answers.UsageReport, {"usage": EXAMPLES["my usage"]}, _PRIVATE)},
     (400,),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from app.contract import DEBUG_HEADERS
 from app.openapi import answers
 from app.openapi.examples import EXAMPLES
 from app.openapi.failures import BODY, SERVER
 from app.openapi.operation import Answer, Operation
-from app.openapi.parameters import usage_parameters
+from app.openapi.parameters import DEBUG_AUTHORIZATION, usage_parameters
 from app.openapi.security import KEY
 from app.schemas import RegenerateKeySchema
 
-_PRIVATE = ("Cache-Control",)
+_PRIVATE = ("Cache-Control", *DEBUG_HEADERS)
 _UNAVAILABLE = 503
 _IF_NONE_MATCH = (
     {
@@ -31,19 +32,21 @@ MY_SUBSCRIPTION = Operation(
     {200: Answer("The subscription.", answers.MySubscription, {"subscription": EXAMPLES["my subscription"]}, _PRIVATE)},
     (401, *SERVER),
     security=KEY,
+    parameters=(DEBUG_AUTHORIZATION,),
 )
 MY_USAGE = Operation(
     "My subscription",
     {200: Answer("The sums.", answers.UsageReport, {"usage": EXAMPLES["my usage"]}, _PRIVATE)},
     (400, 401, *SERVER),
     security=KEY,
-    parameters=usage_parameters(("product", "model", "operation"), "day,model"),
+    parameters=(*usage_parameters(("product", "model", "operation"), "day,model"), DEBUG_AUTHORIZATION),
 )
 REGENERATE_MY_KEY = Operation(
     "My subscription",
     {200: Answer("The new key.", answers.NewKey, {"key": EXAMPLES["regenerate my key"]}, _PRIVATE)},
     (401, *BODY, *SERVER),
     security=KEY,
+    parameters=(DEBUG_AUTHORIZATION,),
     body=RegenerateKeySchema,
     examples={"secondary": EXAMPLES["regenerate my key request"]},
 )

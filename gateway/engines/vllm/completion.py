@@ -15,6 +15,7 @@ from gateway.engines.vllm.body import checked
 from gateway.engines.vllm.openai import current
 from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
+from gateway.engines.vllm.timings import merged
 from gateway.errors import GatewayError, InternalError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import Lease, OpenAIRequest, Standing, Terms
+    from gateway.engine import Lease, OpenAIRequest, Standing, Terms, Timings
     from gateway.engines.vllm.session import Session
 
 log = logging.getLogger("gateway.engine")
@@ -109,6 +110,9 @@ class Completion:
 
     def standings(self) -> Sequence[Standing]:
         return [one for feed in self._feeds for one in feed.run.standings()]
+
+    def timings(self) -> Timings | None:
+        return merged(None if feed.run.times is None else feed.run.times.timings() for feed in self._feeds)
 
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._loop.call_soon_threadsafe(partial(self._extend, lease, last=last))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.engine import (
+        Activity,
         EngineGeneration,
         EngineStatus,
         Message,
@@ -125,6 +126,11 @@ class VllmEngine:
         future = asyncio.run_coroutine_threadsafe(session.work(timeout), self._loop)
         return future.result()
 
+    def activity(self, timeout: float = _ANSWER_SECONDS) -> Activity:
+        session = self._require_session()
+        future = asyncio.run_coroutine_threadsafe(session.activity(timeout), self._loop)
+        return future.result()
+
     def _require_session(self) -> Session:
         session = self._session
         if session is None or session.broken:
@@ -165,6 +171,7 @@ class VllmEngine:
                     await self._clear(session, slot)
                 self._session = session
                 _leave_to_the_end()
+                _settle_environment()
                 leave_to_engine()  # what it imports is imported
                 log.info("attached to engine %d in slot %d", message.epoch, message.slot)
             case Lost():
@@ -192,6 +199,13 @@ def _leave_to_the_end() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def _settle_environment() -> None:
+    """Have vLLM read its variables no more, as it does in EngineCore: some are looked up for every id."""
+    import vllm.envs  # noqa: PLC0415 - needs vLLM, see _import_vllm
+
+    vllm.envs.enable_envs_cache()
 
 
 def _import_vllm() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import Lease, Standing, Terms
+    from gateway.engine import Lease, Standing, Terms, Timings
     from gateway.engines.vllm.session import Session
 
 
@@ -63,6 +63,9 @@ class TextGeneration:
 
     def standings(self) -> Sequence[Standing]:
         return self._run.standings()
+
+    def timings(self) -> Timings | None:
+        return None if self._run.times is None else self._run.times.timings()
 
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._loop.call_soon_threadsafe(partial(self._run.extend, lease, last=last))

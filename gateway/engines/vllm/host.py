@@ -52,6 +52,7 @@ class Host:
         self._model = model
         self._flags = flags
         self._serving: dict[str, Any] = {}
+        self._statistics = True
         self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
         self._orphans: list[int] = []  # slots of this epoch whose client has died
         for left in [folder / SOCKET_NAME, *folder.glob(_SOCKETS)]:  # by a host that was killed
@@ -70,7 +71,7 @@ class Host:
             progress.write(self._folder)
             up_since = time.monotonic()
             try:
-                with _engine(config, self._serving, self._folder, epoch) as engine:
+                with _engine(config, self._serving, self._folder, epoch, statistics=self._statistics) as engine:
                     Progress("ready", progress.since, progress.attempt).write(self._folder)
                     up_since = time.monotonic()
                     self._serve(epoch, engine)
@@ -91,6 +92,7 @@ class Host:
         core.install(self._folder, progress)
         try:
             args, self._serving = arguments.parse(self._model, self._flags)
+            self._statistics = not args.disable_log_stats
             args._api_process_count, args._api_process_rank = SLOTS, -1  # noqa: SLF001 - as vLLM's own server does
             config = args.create_engine_config()
         except (arguments.EngineArgumentsError, ValueError, OSError) as error:
@@ -180,7 +182,13 @@ class _Engine:
     """The processes of one epoch and how to reach them."""
 
     def __init__(
-        self, manager: CoreEngineProcManager, addresses: Any, config: VllmConfig, serving: dict[str, Any]
+        self,
+        manager: CoreEngineProcManager,
+        addresses: Any,
+        config: VllmConfig,
+        serving: dict[str, Any],
+        *,
+        statistics: bool,
     ) -> None:
         self.sentinels: list[int] = manager.sentinels()
         pairs = zip(addresses.inputs, addresses.outputs, strict=True)
@@ -188,6 +196,7 @@ class _Engine:
         self._addresses = addresses
         self._config = config
         self._serving = serving
+        self._statistics = statistics
         self._created = int(time.time())
 
     def attachment(self, epoch: int, slot: int, orphans: tuple[int, ...]) -> Attachment:
@@ -201,12 +210,15 @@ class _Engine:
             vllm_config=self._config,
             serving=self._serving,
             created=self._created,
+            statistics=self._statistics,
             orphans=orphans,
         )
 
 
 @contextlib.contextmanager
-def _engine(config: VllmConfig, serving: dict[str, Any], folder: Path, epoch: int) -> Iterator[_Engine]:
+def _engine(
+    config: VllmConfig, serving: dict[str, Any], folder: Path, epoch: int, *, statistics: bool
+) -> Iterator[_Engine]:
     """EngineCore, forked from this process, up and initialized; killed at the end."""
     from copy import deepcopy  # noqa: PLC0415
 
@@ -221,9 +233,10 @@ def _engine(config: VllmConfig, serving: dict[str, Any], folder: Path, epoch: in
     )
     manager = None
     try:
-        with launch_core_engines(config, Executor.get_class(config), log_stats=False, addresses=addresses) as launch:
+        executor = Executor.get_class(config)
+        with launch_core_engines(config, executor, log_stats=statistics, addresses=addresses) as launch:
             manager = launch.engine_manager
-        engine = _Engine(manager, addresses, config, serving)
+        engine = _Engine(manager, addresses, config, serving, statistics=statistics)
         with contextlib.closing(engine.vacant):
             yield engine
     finally:

@@ -43,6 +43,7 @@ class Attachment:
         vllm_config: vLLM's own configuration object.
         serving: those flags of `vllm serve` that are not its engine's, see `arguments.SERVING`.
         created: Unix time at which the engine was up.
+        statistics: whether the engine tells of its steps, as vLLM does unless told `--disable-log-stats`.
         orphans: slots whose client has died; whoever attaches aborts what they left running.
     """
 
@@ -54,6 +55,7 @@ class Attachment:
     vllm_config: Any
     serving: dict[str, Any]
     created: int
+    statistics: bool
     orphans: tuple[int, ...] = ()
 
 

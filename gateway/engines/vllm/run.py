@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vllm.exceptions import VLLMClientError
@@ -14,6 +15,7 @@ from vllm.sampling_params import RequestOutputKind
 from gateway.engine import Cancelled, Standing
 from gateway.engines.vllm.lease import put_first
 from gateway.engines.vllm.refusals import GET_DATA, Names, refused, unfit
+from gateway.engines.vllm.timings import mark
 from gateway.errors import GatewayError, UnavailableError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.engine import Lease, Terms
     from gateway.engines.vllm.session import Session
+    from gateway.engines.vllm.timings import Times
 
 # Ids between two reports that vLLM makes on a request by itself. The first id and the end it always reports; what is
 # between them is collected in a beat. An output for each id would cost seven times as much as making text of it.
@@ -62,6 +65,7 @@ class Run:
 
     Attributes:
         first_token_at: monotonic seconds at which the first id was here.
+        times: when the engine did what; None for a request that is not traced.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Run:
         stream: bool,
     ) -> None:
         self.first_token_at: float | None = None
+        self.times: Times | None = None
+        self._leave_times: Callable[[], None] | None = None
         self._session = session
         self._submission = submission
         params = submission.params
@@ -111,6 +117,10 @@ class Run:
         if lease is not None and last:
             params.max_tokens, lease = min(params.max_tokens or lease.ids, lease.ids), None
         put_first(params, lease)
+        mark(params, timed=terms.timed)
+        if terms.timed:
+            self.times = self._session.timekeeper.join(terms.call)
+            self._leave_times = partial(self._session.timekeeper.leave, terms.call)
         self._done.clear()
         self._session.runs.add(self)
         if lease is not None:
@@ -170,6 +180,8 @@ class Run:
             self._session.runs.discard(self)
             self._session.pulse.leave(self)
             self._session.watch.leave(self)
+            if self._leave_times is not None:
+                self._leave_times()
             self._take(last)
             self._done.set()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from gateway.engine import Model, Work
+from gateway.engine import Activity, Model, Work
 from gateway.engines.vllm import cerr
 from gateway.engines.vllm.lease import Watch
 from gateway.engines.vllm.openai import OpenAIServing
@@ -19,6 +19,8 @@ from gateway.engines.vllm.pulse import Pulse
 from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
+from gateway.engines.vllm.stats import Statistics, quicken, tell_as
+from gateway.engines.vllm.timings import Timekeeper
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
 
@@ -46,6 +48,7 @@ class Session:
         runs: the requests that are under way.
         pulse: paces the streams among them.
         watch: looks after the leases among them.
+        timekeeper: takes down when the engine did what, for those that are traced.
         stream_interval: the operator's: ids that a stream waits for at least.
     """
 
@@ -59,11 +62,16 @@ class Session:
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
         self.watch = Watch()
+        quicken(llm.output_processor)
+        self.timekeeper = Timekeeper(llm.output_processor)
+        _call_before(llm.output_processor, "process_outputs", self.timekeeper.read)
         _call_after(llm.output_processor, "process_outputs", self._step)
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
         self.openai = OpenAIServing(llm, names, self.encoder, attachment.serving)
         self._created = attachment.created
+        loggers = llm.logger_manager.stat_loggers if llm.logger_manager is not None else ()
+        self._statistics = [one for one in loggers if isinstance(one, Statistics)]
         self._model_config = attachment.vllm_config.model_config
         self._defaults = self._model_config.get_diff_sampling_param()
         # An answer's length is the caller's and its product's to limit, not a generation config's.
@@ -75,9 +83,11 @@ class Session:
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
 
         cerr.close()  # grammars are tried here before the engine makes them
+        tell_as(attachment.vllm_config, names[0])
         llm = AsyncLLM.from_vllm_config(
             attachment.vllm_config,
-            disable_log_stats=True,
+            stat_loggers=[Statistics] if attachment.statistics else None,
+            disable_log_stats=True,  # of vLLM's own loggers
             client_addresses={
                 "input_address": attachment.input_address,
                 "output_address": attachment.output_address,
@@ -172,6 +182,11 @@ class Session:
             queued.update({int(priority): tokens for priority, tokens in one.items()})
         return Work(sum(produced for produced, _ in told), queued)
 
+    async def activity(self, timeout: float) -> Activity:  # noqa: ASYNC109 - the engine port's
+        """What the engine is doing; of several, how full the fullest is."""
+        running, waiting, usage, speed = zip(*await self._ask("gateway_activity", timeout), strict=True)
+        return Activity(sum(running), sum(waiting), max(usage), sum(speed))
+
     async def _ask(self, utility: str, timeout: float) -> list[Any]:  # noqa: ASYNC109 - handed on
         asked = self.llm.engine_core.call_utility_all_async(utility)
         try:
@@ -190,6 +205,20 @@ class Session:
         for run in list(self.runs):
             run.fail(UnavailableError("The model restarted while it answered. Try again.", retry_after=5))
         self.llm.shutdown()
+        for statistics in self._statistics:
+            statistics.forget()
+
+
+def _call_before(owner: object, name: str, first: Callable[..., None]) -> None:
+    """Replace a method of one object by itself with a call before it, which gets its first two arguments."""
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        first(*args[:2])
+        return method(*args, **kwargs)
+
+    setattr(owner, name, called)
 
 
 def _call_after(owner: object, name: str, then: Callable[[], None]) -> None:

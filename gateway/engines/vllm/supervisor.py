@@ -64,8 +64,11 @@ def compute_threads(available: int, *, small_model: bool) -> int:
 
 
 def host_environment() -> dict[str, str]:
-    """What the engine host is given: not the gateway's keys, tokens and addresses, which no engine has a use for."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    """What the engine host is given: not the gateway's keys, tokens and addresses, which no engine has a use for.
+
+    Nor OpenTelemetry's variables: with them vLLM would export spans of its own, of other traces.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
 
 
 class EngineHost:

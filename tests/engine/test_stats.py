@@ -1,0 +1,86 @@
+"""Figures that are noted first and written down later come to what they would have come to at once."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+VALUES = [0.0, 0.0005, 0.001, 0.0011, 0.5, 0.99, 1.0, 1.5, 7.0, 1.0]
+BUCKETS = (0.001, 1.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def stats() -> Any:
+    """The module, which imports vLLM."""
+    from gateway.engines.vllm import stats  # noqa: PLC0415
+
+    return stats
+
+
+def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """All that it counts, but not when it began."""
+    return {
+        (one.name, tuple(one.labels.items())): one.value
+        for family in registry.collect()
+        for one in family.samples
+        if not one.name.endswith("_created")
+    }
+
+
+def test_a_histogram_has_each_value_in_its_bucket_once_it_is_written(stats: Any) -> None:
+    at_once, later = CollectorRegistry(), CollectorRegistry()
+    plain = Histogram("h", "h", registry=at_once, buckets=BUCKETS)
+    gathered = stats._NotedHistogram(Histogram("h", "h", registry=later, buckets=BUCKETS))  # noqa: SLF001
+    for value in VALUES:
+        plain.observe(value)
+        gathered.observe(value)
+    assert samples(later)["h_count", ()] == 0
+    gathered.write()
+    gathered.write()  # nothing is written twice
+    assert samples(later) == samples(at_once)
+
+
+def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
+    from vllm.v1.engine import EngineCoreEvent, EngineCoreEventType, EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import LoRARequestStates, OutputProcessor  # noqa: PLC0415
+    from vllm.v1.metrics.stats import IterationStats, PrefillStats, RequestStateStats  # noqa: PLC0415
+
+    def told(*, quick: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+        processor = OutputProcessor.__new__(OutputProcessor)
+        processor.lora_states = LoRARequestStates(log_stats=True)
+        if quick:
+            stats.quicken(processor)
+        state = SimpleNamespace(is_prefilling=True, lora_name=None, stats=RequestStateStats(arrival_time=5.0))
+        iteration = IterationStats()
+        iteration.iteration_timestamp = 7.5
+        events = [EngineCoreEvent(kind, at) for at, kind in enumerate(EngineCoreEventType, 1)]
+        outputs = [
+            EngineCoreOutput("a", [1], events=events, prefill_stats=PrefillStats(num_prompt_tokens=9)),
+            EngineCoreOutput("a", [2]),
+            EngineCoreOutput("a", [3, 4], events=events[-1:]),
+            EngineCoreOutput("a", []),
+            EngineCoreOutput("a", [5, 6]),
+        ]
+        for number, output in enumerate(outputs):
+            processor._update_stats_from_output(state, output, 10.0 + number * number, iteration)  # noqa: SLF001
+            processor._update_stats_from_output(state, output, 99.0, None)  # noqa: SLF001
+            state.is_prefilling = False
+        return {**vars(iteration), "prompt_token_stats": vars(iteration.prompt_token_stats)}, vars(state.stats)
+
+    assert told(quick=True) == told(quick=False)
+    assert told(quick=True)[1]["num_generation_tokens"] == 6
+
+
+def test_a_counter_and_a_gauge_too(stats: Any) -> None:
+    registry = CollectorRegistry()
+    counter = stats._NotedCounter(Counter("c", "c", registry=registry))  # noqa: SLF001
+    gauge = stats._NotedGauge(Gauge("g", "g", registry=registry))  # noqa: SLF001
+    for value in VALUES:
+        counter.inc(value)
+        gauge.set(value)
+    for one in (counter, gauge, counter, gauge):
+        one.write()
+    assert samples(registry) == {("c_total", ()): sum(VALUES), ("g", ()): VALUES[-1]}
