@@ -12,7 +12,9 @@ exchange.py   what those callers send, and how their answers are read
 child.py      how this process talks to those two
 rounds.py     the order of things, and what is taken down
 startup.py    from a process's start to its first token
+frontend.py   the gateway's own cost: its front end over an engine without a model
+paced.py      that engine; paced_conf.py and paced_app.py put it into the real gunicorn and app
 figures.py    medians, spreads, ratios, and what they allow to be said
 machine.py    which machine this is, what each process costs, and what others take
-report.py     the Markdown
+report.py     the Markdown; frontend_report.py has the part of the front end, table.py its tables
 """

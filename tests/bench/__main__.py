@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.engines.vllm.supervisor import set_engine_environment
 from gateway.settings import SettingsError, load_settings
-from tests.bench import arguments, machine, report, rounds, startup
+from tests.bench import arguments, frontend, machine, report, rounds, startup
 from tests.bench.sides import both
 
 
@@ -28,10 +28,14 @@ def main() -> None:
     # Both sides inherit it, and the report can say it.
     set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     load_before = os.getloadavg()[0]
+    starts, result, front = startup.Starts(), None, None
     try:
-        starts = startup.measure(chosen.starts)
-        with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
-            result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+        if "e" in chosen.sides:
+            front = frontend.measure(chosen)
+        if {"a", "c"} <= set(chosen.sides):
+            starts = startup.measure(chosen.starts)
+            with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
+                result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
     except KeyboardInterrupt:
         sys.exit("stopped before the end of the first round: there is nothing to report")
     text = report.render(
@@ -43,6 +47,7 @@ def main() -> None:
             load_average=(load_before, os.getloadavg()[0]),
             starts=starts,
             result=result,
+            front=front,
         )
     )
     if chosen.output is not None:

@@ -11,21 +11,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SIDES = {
+    "a": "vLLM's AsyncLLM driven directly",
+    "c": "the gateway",
+    "e": "the gateway's front end by itself, without a model",
+}
+
+
 @dataclass(frozen=True)
 class Arguments:
     """One run.
 
     Attributes:
+        sides: letters of `SIDES`, in their order.
         rounds: how often each side runs each cell.
         starts: how often each side is started.
         levels: how many requests at a time.
+        workers: how many workers the front end by itself is measured with.
         quick: fewer requests in a cell.
         output: where the report is written besides standard output.
     """
 
+    sides: str
     rounds: int
     starts: int
     levels: tuple[int, ...]
+    workers: tuple[int, ...]
     quick: bool
     output: Path | None
 
@@ -47,18 +58,27 @@ def parse(argv: Sequence[str]) -> Arguments:
         description="Measure the gateway beside vLLM's AsyncLLM driven directly, in alternating rounds. "
         "GATEWAY_MODEL, GATEWAY_ENGINE_ARGS and the other variables of the gateway hold for both.",
     )
+    sides = "; ".join(f"{letter}: {side}" for letter, side in SIDES.items())
+    parser.add_argument(
+        "--sides", type=_sides, default=tuple(SIDES), help=f"which, comma-separated (default all). {sides}"
+    )
     parser.add_argument("--rounds", type=_count, help="rounds of all cells (default 7; claims need 6)")
     parser.add_argument("--starts", type=_count_or_none, help="start-ups of each side (default 3; 0 for none)")
     parser.add_argument(
-        "--levels", type=_levels, default=(1, 16, 64), help="requests at a time, comma-separated (default 1,16,64)"
+        "--levels", type=_counts, default=(1, 16, 64), help="requests at a time, comma-separated (default 1,16,64)"
+    )
+    parser.add_argument(
+        "--workers", type=_counts, default=(1, 2, 4), help="of the front end by itself, comma-separated (default 1,2,4)"
     )
     parser.add_argument("--quick", action="store_true", help="does it run? 2 short rounds and 1 start-up")
     parser.add_argument("--output", type=Path, help="write the report to this file as well")
     found = parser.parse_args(argv)
     return Arguments(
+        sides="".join(letter for letter in SIDES if letter in found.sides),
         rounds=found.rounds or (2 if found.quick else 7),
         starts=(1 if found.quick else 3) if found.starts is None else found.starts,
         levels=found.levels,
+        workers=found.workers,
         quick=found.quick,
         output=found.output,
     )
@@ -78,5 +98,12 @@ def _count(text: str) -> int:
     return value
 
 
-def _levels(text: str) -> tuple[int, ...]:
+def _counts(text: str) -> tuple[int, ...]:
     return tuple(_count(part) for part in text.split(","))
+
+
+def _sides(text: str) -> tuple[str, ...]:
+    letters = tuple(text.split(","))
+    if not set(letters) <= set(SIDES):
+        raise argparse.ArgumentTypeError(f"should be some of {','.join(SIDES)}")
+    return letters

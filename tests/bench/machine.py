@@ -19,6 +19,19 @@ def cpu_seconds(*pids: int) -> float:
     return sum(sum(int(field) for field in _stat(pid)[11:13]) for pid in pids) / _TICK
 
 
+def thread_cpu_seconds(name: str, *pids: int) -> float:
+    """CPU time of those threads of processes that the kernel calls so."""
+    tasks = (task for pid in pids for task in (_PROC / str(pid) / "task").iterdir())
+    return (
+        sum(
+            sum(int(field) for field in _fields(task)[11:13])
+            for task in tasks
+            if (task / "comm").read_text().rstrip("\n") == name
+        )
+        / _TICK
+    )
+
+
 def busy_seconds() -> float:
     """CPU time that anything on this machine has used since boot, and what other machines took from it (steal)."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = (
@@ -63,8 +76,12 @@ def command(pid: int) -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold anything: the state is the first."""
-    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return _fields(_PROC / str(pid))
+
+
+def _fields(process: Path) -> list[str]:
+    """The fields of its file `stat` after the name, which may hold anything: the state is the first."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 def describe() -> dict[str, str]:
