@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.engines.vllm.supervisor import set_engine_environment
 from gateway.settings import SettingsError, load_settings
 from tests.bench import arguments, frontend, machine, report, rounds, startup
-from tests.bench.sides import both
+from tests.bench.sides import loaded
 
 
 def main() -> None:
@@ -34,8 +34,9 @@ def main() -> None:
             front = frontend.measure(chosen)
         if {"a", "c"} <= set(chosen.sides):
             starts = startup.measure(chosen.starts)
-            with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
-                result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+        if set(chosen.sides) - {"e"}:
+            with tempfile.TemporaryDirectory() as folder, loaded(Path(folder), chosen, settings) as sides:
+                result = rounds.measure(sides, chosen)
     except KeyboardInterrupt:
         sys.exit("stopped before the end of the first round: there is nothing to report")
     text = report.render(

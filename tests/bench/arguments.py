@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.bench.exchange import Operation
+
 
 SIDES = {
     "a": "vLLM's AsyncLLM driven directly",
+    "b": "vLLM's own server (vllm serve)",
     "c": "the gateway",
     "e": "the gateway's front end by itself, without a model",
 }
+
+
+OPERATIONS: tuple[Operation, ...] = ("get-data", "chat")
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Arguments:
 
     Attributes:
         sides: letters of `SIDES`, in their order.
+        operations: what the gateway is asked for; the servers that have no Get Data get chat completions.
         rounds: how often each side runs each cell.
         starts: how often each side is started.
         levels: how many requests at a time.
@@ -33,6 +40,7 @@ class Arguments:
     """
 
     sides: str
+    operations: tuple[Operation, ...]
     rounds: int
     starts: int
     levels: tuple[int, ...]
@@ -48,7 +56,7 @@ class Arguments:
     def requests(self, level: int) -> int:
         """How many requests each side answers in a cell."""
         # So many that the burst at the beginning and the drain at the end are a small part of it.
-        return max(4, level) if self.quick else max(8, 6 * level)
+        return max(4, level) if self.quick else max(8, min(6 * level, 768))
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -62,10 +70,19 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--sides", type=_sides, default=tuple(SIDES), help=f"which, comma-separated (default all). {sides}"
     )
+    parser.add_argument(
+        "--operations",
+        type=_operations,
+        default=OPERATIONS,
+        help=f"of the gateway, comma-separated (default {','.join(OPERATIONS)})",
+    )
     parser.add_argument("--rounds", type=_count, help="rounds of all cells (default 7; claims need 6)")
     parser.add_argument("--starts", type=_count_or_none, help="start-ups of each side (default 3; 0 for none)")
     parser.add_argument(
-        "--levels", type=_counts, default=(1, 16, 64), help="requests at a time, comma-separated (default 1,16,64)"
+        "--levels",
+        type=_counts,
+        default=(1, 16, 64, 256),
+        help="requests at a time, comma-separated (default 1,16,64,256)",
     )
     parser.add_argument(
         "--workers", type=_counts, default=(1, 2, 4), help="of the front end by itself, comma-separated (default 1,2,4)"
@@ -75,6 +92,7 @@ def parse(argv: Sequence[str]) -> Arguments:
     found = parser.parse_args(argv)
     return Arguments(
         sides="".join(letter for letter in SIDES if letter in found.sides),
+        operations=found.operations,
         rounds=found.rounds or (2 if found.quick else 7),
         starts=(1 if found.quick else 3) if found.starts is None else found.starts,
         levels=found.levels,
@@ -100,6 +118,13 @@ def _count(text: str) -> int:
 
 def _counts(text: str) -> tuple[int, ...]:
     return tuple(_count(part) for part in text.split(","))
+
+
+def _operations(text: str) -> tuple[Operation, ...]:
+    chosen = text.split(",")
+    if not set(chosen) <= set(OPERATIONS):
+        raise argparse.ArgumentTypeError(f"should be some of {','.join(OPERATIONS)}")
+    return tuple(operation for operation in OPERATIONS if operation in chosen)
 
 
 def _sides(text: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class _Caller:
     """A kept-alive connection and the request that is under way on it."""
 
     sock: socket.socket
+    operation: exchange.Operation
     number: int = -1
     sent: float = 0.0
     first: float | None = None
@@ -54,17 +55,17 @@ class _Caller:
         if not received:
             raise exchange.UnexpectedAnswerError(f"closed after {bytes(self.raw)!r}")
         self.raw += received
-        if stream and self.first is None and exchange.FIRST_TEXT in self.raw:
+        if stream and self.first is None and exchange.has_text(self.raw, self.operation):
             self.first = now - self.sent
         if not exchange.is_whole(self.raw):
             return None
         return _Finished(self.first, now - self.sent, self.sent, bytes(self.raw))
 
 
-def run(port: int, key: str, load: Load) -> Outcome:
-    """Answer a load with a gateway on this machine."""
-    requests = [exchange.request(key, prompt, load.max_tokens, stream=load.stream) for prompt in load.prompts]
-    callers = {caller.sock.fileno(): caller for caller in (_connect(port) for _ in range(load.level))}
+def run(target: exchange.Target, load: Load) -> Outcome:
+    """Answer a load with a server on this machine."""
+    requests = [exchange.request(target, prompt, load.max_tokens, stream=load.stream) for prompt in load.prompts]
+    callers = {caller.sock.fileno(): caller for caller in (_connect(target) for _ in range(load.level))}
     try:
         cpu, started = time.process_time(), time.monotonic()
         finished = _call(callers, requests, stream=load.stream, spread=load.spread)
@@ -72,14 +73,14 @@ def run(port: int, key: str, load: Load) -> Outcome:
     finally:
         for caller in callers.values():
             caller.sock.close()
-    return Outcome(seconds, cpu, [_sample(finished[number]) for number in range(len(requests))])
+    return Outcome(seconds, cpu, [_sample(finished[number], target) for number in range(len(requests))])
 
 
-def _connect(port: int) -> _Caller:
-    sock = socket.create_connection(("127.0.0.1", port))
+def _connect(target: exchange.Target) -> _Caller:
+    sock = socket.create_connection(("127.0.0.1", target.port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.settimeout(0)
-    return _Caller(sock)
+    return _Caller(sock, target.operation)
 
 
 def _call(callers: dict[int, _Caller], requests: list[bytes], *, stream: bool, spread: float) -> dict[int, _Finished]:
@@ -109,17 +110,17 @@ def _call(callers: dict[int, _Caller], requests: list[bytes], *, stream: bool, s
     return finished
 
 
-def _sample(found: _Finished) -> Sample:
-    reading = exchange.read(found.raw)
+def _sample(found: _Finished, target: exchange.Target) -> Sample:
+    reading = exchange.read(found.raw, target.operation)
     return Sample(found.first, found.total, reading.prompt_tokens, reading.output_tokens, reading.text, found.sent)
 
 
 def main() -> None:
-    """Serve the parent: each question is `{"port", "key", "load"}`, each answer an outcome."""
+    """Serve the parent: each question is `{"target", "load"}`, each answer an outcome."""
     leave_to_engine()  # as a caller on another machine would
     channel = Channel()
     while (question := channel.receive()) is not None:
-        channel.send(run(question["port"], question["key"], Load(**question["load"])).to_json())
+        channel.send(run(exchange.Target(**question["target"]), Load(**question["load"])).to_json())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from gateway.store import open_store
 from gateway.subscriptions import Subscriptions
 from tests.bench import figures, machine
 from tests.bench.child import Child
+from tests.bench.exchange import Target
 from tests.bench.limits import ALL
 from tests.bench.load import MAX_TOKENS, Load, Outcome
 from tests.bench.paced import AT_ONCE, PACED, READY, STEP_VARIABLE, THREAD, Times
@@ -245,7 +246,7 @@ def _run(client: Child, sides: Mapping[int, FrontEnd], cell: Cell, *, quick: boo
 
 
 def _ask(client: Child, side: FrontEnd, load: Load) -> Outcome:
-    return Outcome.from_json(client.ask({"port": side.port, "key": side.key, "load": load.to_json()}))
+    return Outcome.from_json(client.ask({"target": Target(side.port, side.key).to_json(), "load": load.to_json()}))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests.bench import figures
 from tests.bench.frontend import KINDS, STEP_SECONDS
-from tests.bench.table import figure, table
+from tests.bench.table import SAID, figure, interval, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tests.bench.frontend import Cell, FrontResult, Kind, Series
 
 REQUESTS_PER_CORE = 1500
@@ -18,8 +16,6 @@ REQUESTS_PER_CORE = 1500
 
 TOKENS_PER_CORE = 60_000
 """Streamed ids for a CPU second of the front end."""
-
-SAID = {"yes": "holds", "no": "does not hold", "open": "open: the spread does not tell"}
 
 
 def render(result: FrontResult) -> str:
@@ -106,12 +102,6 @@ def _over(result: FrontResult, cell: Cell, least: int) -> list[str]:
     by_clock = figures.ratios(series.requests_per_second, base.requests_per_second)
     by_core = figures.ratios(series.requests_per_core, base.requests_per_core)
     return [figure(by_clock, ".2f"), interval(by_clock), figure(by_core, ".2f"), interval(by_core)]
-
-
-def interval(ratios: Sequence[float]) -> str:
-    """What holds the true median of ratios, in words."""
-    found = figures.median_interval(ratios)
-    return "too few rounds" if found is None else f"{found[0]:.2f} to {found[1]:.2f}"
 
 
 def _memory(result: FrontResult) -> str:

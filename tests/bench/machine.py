@@ -70,6 +70,11 @@ def descendants(pid: int) -> list[int]:
     return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
+def threads(pid: int) -> list[int]:
+    """Those of a process."""
+    return [int(entry.name) for entry in (_PROC / str(pid) / "task").iterdir()]
+
+
 def command(pid: int) -> str:
     """A process's command line."""
     return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
