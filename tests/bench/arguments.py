@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.settings import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,9 +19,13 @@ SIDES = {
     "a": "vLLM's AsyncLLM driven directly",
     "b": "vLLM's own server (vllm serve)",
     "c": "the gateway",
+    "d": "LiteLLM's proxy in front of b; installs it",
     "e": "the gateway's front end by itself, without a model",
 }
 
+
+_DEFAULT = "abce"
+_OUTPUT = ROOT / "var" / "bench.md"
 
 OPERATIONS: tuple[Operation, ...] = ("get-data", "chat")
 
@@ -36,7 +42,7 @@ class Arguments:
         levels: how many requests at a time.
         workers: how many workers the front end by itself is measured with.
         quick: fewer requests in a cell.
-        output: where the report is written besides standard output.
+        output: where the report is written besides standard output; its plot lies beside it.
     """
 
     sides: str
@@ -46,7 +52,12 @@ class Arguments:
     levels: tuple[int, ...]
     workers: tuple[int, ...]
     quick: bool
-    output: Path | None
+    output: Path
+
+    @property
+    def plot(self) -> Path:
+        """Where the plot is written."""
+        return self.output.with_suffix(".svg")
 
     @property
     def prompts(self) -> int:
@@ -63,12 +74,15 @@ def parse(argv: Sequence[str]) -> Arguments:
     """The command line; exits with a message where it is at fault."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Measure the gateway beside vLLM's AsyncLLM driven directly, in alternating rounds. "
-        "GATEWAY_MODEL, GATEWAY_ENGINE_ARGS and the other variables of the gateway hold for both.",
+        description="Measure the gateway beside vLLM driven directly, vLLM's own server and LiteLLM, in alternating "
+        "rounds. GATEWAY_MODEL, GATEWAY_ENGINE_ARGS and the other variables of the gateway hold for all.",
     )
     sides = "; ".join(f"{letter}: {side}" for letter, side in SIDES.items())
     parser.add_argument(
-        "--sides", type=_sides, default=tuple(SIDES), help=f"which, comma-separated (default all). {sides}"
+        "--sides",
+        type=_sides,
+        default=tuple(_DEFAULT),
+        help=f"which, comma-separated (default {','.join(_DEFAULT)}). {sides}",
     )
     parser.add_argument(
         "--operations",
@@ -88,7 +102,9 @@ def parse(argv: Sequence[str]) -> Arguments:
         "--workers", type=_counts, default=(1, 2, 4), help="of the front end by itself, comma-separated (default 1,2,4)"
     )
     parser.add_argument("--quick", action="store_true", help="does it run? 2 short rounds and 1 start-up")
-    parser.add_argument("--output", type=Path, help="write the report to this file as well")
+    parser.add_argument(
+        "--output", type=Path, default=_OUTPUT, help="the report's file, with an .svg beside it (default var/bench.md)"
+    )
     found = parser.parse_args(argv)
     return Arguments(
         sides="".join(letter for letter in SIDES if letter in found.sides),
@@ -131,4 +147,6 @@ def _sides(text: str) -> tuple[str, ...]:
     letters = tuple(text.split(","))
     if not set(letters) <= set(SIDES):
         raise argparse.ArgumentTypeError(f"should be some of {','.join(SIDES)}")
+    if "d" in letters and "b" not in letters:
+        raise argparse.ArgumentTypeError("d needs b, which it stands in front of")
     return letters

@@ -18,15 +18,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.keys import KeyHasher
-from gateway.products import Products
 from gateway.settings import ROOT
-from gateway.store import open_store
-from gateway.subscriptions import Subscriptions
 from tests.bench import figures, machine
+from tests.bench.caller import PEPPER, database_in, make_key
 from tests.bench.child import Child
 from tests.bench.exchange import Target
-from tests.bench.limits import ALL
 from tests.bench.load import MAX_TOKENS, Load, Outcome
 from tests.bench.paced import AT_ONCE, PACED, READY, STEP_VARIABLE, THREAD, Times
 from tests.server import START_SECONDS, STOP_SECONDS, wait_for
@@ -40,7 +36,6 @@ STEP_SECONDS = 0.004
 """Between two ids of an answer: 256 answers at a time are then 64,000 ids a second."""
 
 LONG = 512
-_PEPPER = "a pepper for the benchmark only, 32"
 _FEW, _MANY = 200, 1000
 _BUSY_LEVEL = 64
 """From so many at a time on, a second worker may have something to do."""
@@ -271,13 +266,12 @@ class _Clocks:
 @contextmanager
 def running(folder: Path, workers: int) -> Iterator[FrontEnd]:
     """A gateway whose engine has no model, with a key of a product that has every limit; it is gone afterwards."""
-    database = f"sqlite:///{folder / 'gateway.sqlite3'}"
-    key = _make_key(database)
+    key = make_key(folder)
     environment = _environment() | {
         "PORT": "0",
         "GATEWAY_WORKERS": str(workers),
-        "GATEWAY_DATABASE_URL": database,
-        "GATEWAY_KEY_PEPPER": _PEPPER,
+        "GATEWAY_DATABASE_URL": database_in(folder),
+        "GATEWAY_KEY_PEPPER": PEPPER,
         "GATEWAY_DEV_KEY": secrets.token_hex(16),
         "TMPDIR": str(folder),
         STEP_VARIABLE: str(STEP_SECONDS),
@@ -307,15 +301,6 @@ def running(folder: Path, workers: int) -> Iterator[FrontEnd]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _make_key(database: str) -> str:
-    store = open_store(database)
-    try:
-        Products(store).set("all", lambda _old: ALL)
-        return Subscriptions(store, KeyHasher(_PEPPER.encode())).create("bench", "all").primary_key
-    finally:
-        store.close()
 
 
 def _environment() -> dict[str, str]:

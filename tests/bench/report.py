@@ -29,6 +29,7 @@ class Run:
     """Everything that a report is made of.
 
     Attributes:
+        litellm: which one, and how it was set up; or why there is none.
         result: of the sides that answer with a model, where there were any.
         front: of the front end by itself, where it was measured.
     """
@@ -39,6 +40,7 @@ class Run:
     date: str
     load_average: tuple[float, float]
     starts: Starts
+    litellm: str
     result: Result | None
     front: FrontResult | None = None
 
@@ -67,13 +69,16 @@ def _setting(run: Run) -> str:
         "Engine flags, all sides": f"`{' '.join(run.settings.engine_flags) or 'none'}`",
         "Engine environment, all sides": f"`{variables}`",
         "`vllm serve`": f"one API server, with `{' '.join(SERVE_FLAGS)}`",
-        "Gateway": f"{run.settings.workers} worker, {run.settings.threads} threads, SQLite, keys checked, logs on",
+        "Gateway": f"{run.settings.workers} worker, {run.settings.threads} threads, SQLite; a product with every "
+        "limit, ledger, metrics and logs on",
+        "LiteLLM": run.litellm,
         "Work": f"{run.arguments.rounds} rounds; requests in a round, each side: {counts}; greedy, {MAX_TOKENS} output "
         "tokens each",
     }
     told = """Medians of the rounds, with the least and the largest in brackets. A ratio is formed within each round,
 the sides of which ran one after the other."""
-    return told + "\n\n" + table(["", ""], [[name, value] for name, value in rows.items()])
+    setting = table(["", ""], [[name, value] for name, value in rows.items()])
+    return f"{told}\n\n![The figures below as a plot]({run.arguments.plot.name})\n\n{setting}"
 
 
 def _engine_environment() -> dict[str, str]:
@@ -108,7 +113,12 @@ def _sections(result: Result) -> list[str]:
 
 def _memory(result: Result) -> str:
     rows = [
-        [f"{TITLES[name]}: {part}", f"{resident:.0f}", f"{proportional:.0f}", f"{100 * result.resting[name, part]:.1f}"]
+        [
+            "load client" if part == "client" else f"{TITLES[name]}: {part}",
+            f"{resident:.0f}",
+            f"{proportional:.0f}",
+            f"{100 * result.resting[name, part]:.1f}",
+        ]
         for (name, part), (resident, proportional) in result.memory.items()
     ]
     head = ["", "resident (RSS)", "shared pages split among their owners (PSS)", "% of one core"]

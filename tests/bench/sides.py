@@ -7,7 +7,8 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from tests.bench import machine
+from tests.bench import litellm, machine
+from tests.bench.caller import PEPPER, make_key
 from tests.bench.child import Child
 from tests.bench.exchange import Target
 from tests.bench.load import Load, Outcome
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
     from tests.bench.arguments import Arguments
+    from tests.bench.litellm import Proxy
     from tests.conformance.vllm_server import VllmServer
 
-Name = Literal["bare", "serve", "get-data", "chat"]
+Name = Literal["bare", "serve", "get-data", "chat", "litellm"]
 """Whoever has a column of figures: the gateway has one for each of its operations."""
 
 # What the benchmark sets for the gateway by itself, or what a run must not touch.
@@ -128,14 +130,21 @@ def loaded(folder: Path, chosen: Arguments, settings: Settings) -> Iterator[dict
             sides["bare"] = Bare(bare)
         if "b" in chosen.sides:
             serve = stack.enter_context(serving(folder, settings, os.environ, SERVE_FLAGS))
-            _place(serve)
+            _place(_parts_of_serve(serve))
             target = Target(serve.port, "none", "chat", model)
             sides["serve"] = Http(target, client, lambda: _parts_of_serve(serve), lambda prompt: _ids(serve, prompt))
         if "c" in chosen.sides:
-            server = stack.enter_context(running(folder, **gateway_environment()))
+            key = make_key(folder)
+            server = stack.enter_context(running(folder, **gateway_environment(), GATEWAY_KEY_PEPPER=PEPPER))
             for operation in chosen.operations:
-                target = Target(server.port, server.key, operation, model)
+                target = Target(server.port, key, operation, model)
                 sides[operation] = Http(target, client, lambda: _parts_of_gateway(server))
+        if "d" in chosen.sides:
+            behind = f"{serve.url}/v1"
+            proxy = stack.enter_context(litellm.proxying(folder, behind, model, settings.workers))
+            _place(_parts_of_proxy(proxy, serve))
+            target = Target(proxy.port, proxy.key, "chat", model)
+            sides["litellm"] = Http(target, client, lambda: _parts_of_proxy(proxy, serve))
         yield sides
 
 
@@ -145,17 +154,23 @@ def _ids(serve: VllmServer, prompt: str) -> list[int]:
     return found
 
 
-def _place(serve: VllmServer) -> None:
-    """Give vLLM's server the cores as the others have them: its engine's thread one of its own (`gateway.cores`)."""
+def _place(parts: dict[str, list[int]]) -> None:
+    """Give processes the cores as the gateway has them: the engine's thread one of its own (`gateway.cores`)."""
     core = os.environ.get("ENGINE_CORE")
     rest = os.sched_getaffinity(0) - {int(core)} if core else None
     if core and rest:
-        parts = _parts_of_serve(serve)
         for pid in (pid for pids in parts.values() for pid in pids):
             for thread in machine.threads(pid):
                 computes = pid in parts["engine"] and thread == pid
                 with contextlib.suppress(ProcessLookupError):  # it has ended
                     os.sched_setaffinity(thread, {int(core)} if computes else rest)
+
+
+def _parts_of_proxy(proxy: Proxy, serve: VllmServer) -> dict[str, list[int]]:
+    """The proxy, and what is behind it."""
+    parts = _parts_of_serve(serve)
+    own = [proxy.process.pid, *machine.descendants(proxy.process.pid)]
+    return {**parts, "front": [*own, *parts["front"]]}
 
 
 def _parts_of_serve(serve: VllmServer) -> dict[str, list[int]]:

@@ -16,6 +16,7 @@ TITLES: Mapping[Name, str] = {
     "serve": "`vllm serve`, chat",
     "get-data": "gateway, Get Data",
     "chat": "gateway, chat",
+    "litellm": "LiteLLM before `vllm serve`, chat",
 }
 
 SAID: Mapping[figures.Verdict, str] = {
