@@ -41,9 +41,10 @@ def main() -> None:
     try:
         if "e" in chosen.sides:
             front = frontend.measure(chosen)
-        if {"a", "c"} <= set(chosen.sides):
+        to_the_end = front is None or front.rounds == chosen.rounds
+        if to_the_end and {"a", "c"} <= set(chosen.sides):
             starts = startup.measure(chosen.starts)
-        if set(chosen.sides) - {"e"}:
+        if to_the_end and set(chosen.sides) - {"e"}:
             with tempfile.TemporaryDirectory() as folder, loaded(Path(folder), chosen, settings) as sides:
                 result = rounds.measure(sides, chosen)
     except KeyboardInterrupt:

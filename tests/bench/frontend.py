@@ -25,6 +25,7 @@ from tests.bench.child import Child
 from tests.bench.exchange import Target
 from tests.bench.load import MAX_TOKENS, Load, Outcome
 from tests.bench.paced import AT_ONCE, PACED, READY, STEP_VARIABLE, THREAD, Times
+from tests.bench.sides import gateway_environment
 from tests.server import START_SECONDS, STOP_SECONDS, wait_for
 
 if TYPE_CHECKING:
@@ -304,12 +305,13 @@ def running(folder: Path, workers: int) -> Iterator[FrontEnd]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without a core for an engine that computes: there is none here."""
-    return {
+    """The operator's, without a core for an engine that computes: there is none here."""
+    others = {
         name: value
         for name, value in os.environ.items()
         if name not in {"ENGINE_CORE", "OMP_NUM_THREADS"} and not name.startswith("GATEWAY_")
-    } | {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    }
+    return {**others, **gateway_environment(), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 _started = time.monotonic()

@@ -134,13 +134,16 @@ def measure(sides: Mapping[Name, Side], arguments: Arguments, rest: float = 5.0)
 
 def _look_at_processes(result: Result, sides: Mapping[Name, Side], rest: float) -> None:
     """What they hold, and what they do when nobody asks for anything. Sides that are the same processes count once."""
-    places = {(name, part): pids for name, side in sides.items() for part, pids in side.processes().items() if pids}
-    once = {tuple(pids): place for place, pids in reversed(places.items())}
-    before = {pids: machine.cpu_seconds(*pids) for pids in once}
+    places: dict[tuple[int, ...], tuple[str, str]] = {}
+    for name, side in sides.items():
+        for part, pids in side.processes().items():
+            if pids:
+                places.setdefault(tuple(pids), (name, part))
+    before = {pids: machine.cpu_seconds(*pids) for pids in places}
     began = time.monotonic()
     time.sleep(rest)
     passed = time.monotonic() - began
-    for pids, place in reversed(once.items()):
+    for pids, place in places.items():
         result.resting[place] = (machine.cpu_seconds(*pids) - before[pids]) / passed
         result.memory[place] = machine.memory_mib(*pids)
 

@@ -22,7 +22,7 @@ _GATEWAY: tuple[Name, ...] = ("get-data", "chat")
 
 
 @dataclass(frozen=True)
-class Target:
+class Promise:
     """One promise.
 
     Attributes:
@@ -60,12 +60,12 @@ def _front_cpu(gateway: Series, other: Series) -> list[float]:
     return figures.ratios(gateway.front_cpu, other.front_cpu)
 
 
-TARGETS = (
-    Target("tokens/s, over AsyncLLM", "bare", lambda cell: cell.level in _BUSY, _speed, 0.98),
-    Target("tokens/s, over `vllm serve`", "serve", lambda cell: cell.level in _BUSY, _speed, 1.0),
-    Target("tokens/s, over LiteLLM", "litellm", lambda cell: cell.level in _BUSY and not cell.stream, _speed, 1.5),
-    Target("tokens/s, over LiteLLM", "litellm", lambda cell: cell.level in _BUSY and cell.stream, _speed, 2.0),
-    Target(
+PROMISES = (
+    Promise("tokens/s, over AsyncLLM", "bare", lambda cell: cell.level in _BUSY, _speed, 0.98),
+    Promise("tokens/s, over `vllm serve`", "serve", lambda cell: cell.level in _BUSY, _speed, 1.0),
+    Promise("tokens/s, over LiteLLM", "litellm", lambda cell: cell.level in _BUSY and not cell.stream, _speed, 1.5),
+    Promise("tokens/s, over LiteLLM", "litellm", lambda cell: cell.level in _BUSY and cell.stream, _speed, 2.0),
+    Promise(
         "first token p50, ms more than AsyncLLM",
         "bare",
         lambda cell: cell.level == 1 and cell.stream,
@@ -74,7 +74,7 @@ TARGETS = (
         least=False,
         form=".1f",
     ),
-    Target(
+    Promise(
         "front end's CPU for a token, over `vllm serve`",
         "serve",
         lambda cell: cell.stream,
@@ -89,10 +89,10 @@ def render(result: Result) -> str:
     """A table of all that this run can tell."""
     rows = [
         row
-        for target in TARGETS
+        for promise in PROMISES
         for cell, sides in result.series.items()
-        if target.applies(cell)
-        for row in _rows(target, cell, sides)
+        if promise.applies(cell)
+        for row in _rows(promise, cell, sides)
     ]
     if not rows:
         return ""
@@ -100,19 +100,19 @@ def render(result: Result) -> str:
     return "## What is expected\n\n" + table(head, rows)
 
 
-def _rows(target: Target, cell: Cell, sides: Mapping[Name, Series]) -> list[list[str]]:
-    if target.other not in sides:
+def _rows(promise: Promise, cell: Cell, sides: Mapping[Name, Series]) -> list[list[str]]:
+    if promise.other not in sides:
         return []
     rows = []
     for name in (name for name in _GATEWAY if name in sides):
-        values = target.values(sides[name], sides[target.other])
+        values = promise.values(sides[name], sides[promise.other])
         rows.append(
             [
-                f"{TITLES[name]}, {cell}: {target.words}",
-                figure(values, target.form),
-                interval(values, target.form),
-                f"at {'least' if target.least else 'most'} {target.bound:{target.form}}",
-                SAID[target.verdict(values)],
+                f"{TITLES[name]}, {cell}: {promise.words}",
+                figure(values, promise.form),
+                interval(values, promise.form),
+                f"at {'least' if promise.least else 'most'} {promise.bound:{promise.form}}",
+                SAID[promise.verdict(values)],
             ]
         )
     return rows
