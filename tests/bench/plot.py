@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -31,7 +31,7 @@ _COLOURS: Mapping[Name, str] = {
     "litellm": "#009E73",
 }
 _MARKERS: Mapping[Name, str] = {"bare": "o", "serve": "s", "get-data": "D", "chat": "^", "litellm": "v"}
-_SETTINGS = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+_SETTINGS: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
 
 
 class _Style(NamedTuple):

@@ -83,8 +83,8 @@ class Result:
     series: dict[Cell, dict[Name, Series]]
     same_text: tuple[int, int] = (0, 0)
     same_ids: int = 0
-    memory: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    resting: dict[tuple[str, str], float] = field(default_factory=dict)
+    memory: dict[tuple[Name, str], tuple[float, float]] = field(default_factory=dict)
+    resting: dict[tuple[Name, str], float] = field(default_factory=dict)
 
     def add(self, found: _Round) -> None:
         """Append a whole round."""
@@ -134,11 +134,11 @@ def measure(sides: Mapping[Name, Side], arguments: Arguments, rest: float = 5.0)
 
 def _look_at_processes(result: Result, sides: Mapping[Name, Side], rest: float) -> None:
     """What they hold, and what they do when nobody asks for anything. Sides that are the same processes count once."""
-    places: dict[tuple[int, ...], tuple[str, str]] = {}
+    places: dict[tuple[int, ...], tuple[Name, str]] = {}
     for name, side in sides.items():
-        for part, pids in side.processes().items():
-            if pids:
-                places.setdefault(tuple(pids), (name, part))
+        for part, found in side.processes().items():
+            if found:
+                places.setdefault(tuple(found), (name, part))
     before = {pids: machine.cpu_seconds(*pids) for pids in places}
     began = time.monotonic()
     time.sleep(rest)
