@@ -107,6 +107,8 @@ def _call(callers: dict[int, _Caller], requests: list[bytes], *, stream: bool, s
                     finished[caller.number] = found
                     if (following := next(waiting, None)) is not None:
                         caller.send(*following)
+                    else:  # servers close a connection on which nothing more is asked
+                        epoll.unregister(descriptor)
     return finished
 
 

@@ -148,8 +148,12 @@ def test_what_is_no_whole_chat_is_not_counted(raw: bytes) -> None:
 
 
 @contextmanager
-def answering(answers: dict[str, bytes]) -> Iterator[int]:
-    """A server that answers each prompt with fixed bytes, in two pieces, on kept-alive connections; its port."""
+def answering(answers: dict[str, bytes], *, last: str | None = None) -> Iterator[int]:
+    """A server that answers each prompt with fixed bytes, in two pieces, on kept-alive connections; its port.
+
+    Where one prompt is the last, it is answered once all connections but its own are closed.
+    """
+    others_gone = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
@@ -159,9 +163,14 @@ def answering(answers: dict[str, bytes]) -> Iterator[int]:
                 while (line := file.readline()) != b"\r\n":
                     name, _, value = line.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
-                answer = answers[json.loads(file.read(length))["prompt"]]
-                connection.sendall(answer[:100])
-                connection.sendall(answer[100:])
+                prompt = json.loads(file.read(length))["prompt"]
+                if prompt == last:
+                    others_gone.wait(10)
+                connection.sendall(answers[prompt][:100])
+                connection.sendall(answers[prompt][100:])
+                if last is not None and prompt != last:
+                    break
+        others_gone.set()
 
     def accept() -> None:
         while True:
@@ -197,6 +206,12 @@ def test_a_whole_answer_has_no_first_token() -> None:
     with answering({"a": whole("b")}) as port:
         (sample,) = client.run(exchange.Target(port, "key"), Load(1, stream=False, prompts=["a"])).samples
     assert (sample.first, sample.text) == (None, "b")
+
+
+def test_a_connection_that_has_done_its_work_may_be_closed() -> None:
+    with answering({"a": whole("b"), "z": whole("y")}, last="z") as port:
+        outcome = client.run(exchange.Target(port, "key"), Load(2, stream=False, prompts=["a", "z"]))
+    assert [sample.text for sample in outcome.samples] == ["b", "y"]
 
 
 def test_a_refusal_ends_the_run() -> None:
