@@ -32,7 +32,7 @@ check: install-dev ## what CI runs: lint, types, import directions, tests
 reliability: install-dev test-services ## do every fault at full size (twenty minutes), write docs/reliability.md
 	@exec $(BIN)/python -m pytest --full --figures docs/reliability.md --timeout 3600 tests/faults $(ARGS)
 
-bench: install-dev ## the gateway beside vLLM driven directly, in one run
+bench: install-dev ## the gateway beside vLLM driven directly and vLLM's own server, in one run: var/bench.md
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 screenshots: install-dev test-services ## the portal's pages as pictures, in var/screenshots

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.engines.vllm.supervisor import set_engine_environment
 from gateway.settings import SettingsError, load_settings
-from tests.bench import arguments, machine, report, rounds, startup
-from tests.bench.sides import both
+from tests.bench import arguments, frontend, litellm, machine, plot, report, rounds, startup
+from tests.bench.sides import loaded
 
 
 def main() -> None:
@@ -25,15 +26,30 @@ def main() -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    # Both sides inherit it, and the report can say it.
+    words = "not asked for"
+    if "d" in chosen.sides:
+        words = f"litellm {litellm.VERSION} from PyPI, workers: {settings.workers}, its master key, no database"
+        try:
+            litellm.install()
+        except litellm.NotInstalledError as error:
+            chosen, words = replace(chosen, sides=chosen.sides.replace("d", "")), " ".join(str(error).split())
+            sys.stderr.write(f"{words}\n")
+    # All sides inherit it, and the report can say it.
     set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     load_before = os.getloadavg()[0]
+    starts, result, front = startup.Starts(), None, None
     try:
-        starts = startup.measure(chosen.starts)
-        with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as (bare, gateway):
-            result = rounds.measure({"bare": bare, "gateway": gateway}, chosen)
+        if "e" in chosen.sides:
+            front = frontend.measure(chosen)
+        to_the_end = front is None or front.rounds == chosen.rounds
+        if to_the_end and {"a", "c"} <= set(chosen.sides):
+            starts = startup.measure(chosen.starts)
+        if to_the_end and set(chosen.sides) - {"e"}:
+            with tempfile.TemporaryDirectory() as folder, loaded(Path(folder), chosen, settings) as sides:
+                result = rounds.measure(sides, chosen)
     except KeyboardInterrupt:
-        sys.exit("stopped before the end of the first round: there is nothing to report")
+        if front is None:
+            sys.exit("stopped before the end of the first round: there is nothing to report")
     text = report.render(
         report.Run(
             arguments=chosen,
@@ -42,11 +58,14 @@ def main() -> None:
             date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             load_average=(load_before, os.getloadavg()[0]),
             starts=starts,
+            litellm=words,
             result=result,
+            front=front,
         )
     )
-    if chosen.output is not None:
-        chosen.output.write_text(text)
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    chosen.output.write_text(text)
+    chosen.plot.write_bytes(plot.render(result, front))
     sys.stdout.write(text)
 
 

@@ -23,7 +23,7 @@ from tests.bench.child import Channel
 from tests.bench.load import Load, Outcome, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -55,12 +55,16 @@ class BareEngine:
         ids = self._llm.renderer.get_tokenizer().encode("Tell me about llama2")
         await self._answer(ids, self._params(1, stream=True))
 
-    async def run(self, load: Load) -> Outcome:
-        """Answer a load."""
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """The ids of prompts, through the chat template."""
         from gateway.engines.vllm.prompts import PromptEncoder  # noqa: PLC0415
 
         encoder = PromptEncoder(self._llm.renderer.get_tokenizer())
-        prompts = [encoder.encode([Message("user", prompt)]) for prompt in load.prompts]
+        return [encoder.encode([Message("user", prompt)]) for prompt in prompts]
+
+    async def run(self, load: Load) -> Outcome:
+        """Answer a load."""
+        prompts = self.encode(load.prompts)
         params = self._params(load.max_tokens, stream=load.stream)
         samples: dict[int, Sample] = {}
         waiting = iter(enumerate(prompts))
@@ -113,13 +117,16 @@ async def _serve(channel: Channel) -> None:
         channel.send({"ready": True})
         question: dict[str, Any] | None
         while (question := await asyncio.to_thread(channel.receive)) is not None:
-            channel.send((await engine.run(Load(**question))).to_json())
+            if "encode" in question:
+                channel.send({"ids": engine.encode(question["encode"])})
+            else:
+                channel.send((await engine.run(Load(**question))).to_json())
     finally:
         engine.stop()
 
 
 def main() -> None:
-    """Serve the parent: each question is a load, each answer an outcome."""
+    """Serve the parent: each question is a load, each answer an outcome; or texts, and ids."""
     asyncio.run(_serve(Channel()))
     os._exit(0)  # the end of a Python process with torch in it takes seconds
 

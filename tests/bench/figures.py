@@ -62,3 +62,13 @@ def at_least(values: Sequence[float], floor: float) -> Verdict:
     if interval is None or interval[0] < floor <= interval[1]:
         return "open"
     return "yes" if interval[0] >= floor else "no"
+
+
+def at_most(values: Sequence[float], ceiling: float) -> Verdict:
+    """Whether the true median stays within a ceiling: `open` where the spread does not carry an answer."""
+    return at_least([-value for value in values], -ceiling)
+
+
+def differences(minuends: Sequence[float], subtrahends: Sequence[float]) -> list[float]:
+    """Round by round, as `ratios`."""
+    return [upper - lower for upper, lower in zip(minuends, subtrahends, strict=True)]

@@ -21,12 +21,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Load:
-    """Prompts to be answered greedily, `level` at a time, each in its turn."""
+    """Prompts to be answered greedily, `level` at a time, each in its turn.
+
+    Attributes:
+        spread: seconds over which the callers begin; all at once without it.
+    """
 
     level: int
     stream: bool
     prompts: list[str]
     max_tokens: int = MAX_TOKENS
+    spread: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -40,6 +45,7 @@ class Sample:
     Attributes:
         first: seconds to its first text or token; None where it came as a whole.
         total: seconds to its last byte or token.
+        sent: when it was asked for, in seconds of the system's monotonic clock.
     """
 
     first: float | None
@@ -47,6 +53,7 @@ class Sample:
     prompt_tokens: int
     output_tokens: int
     text: str
+    sent: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The order of things, and what is taken down: both sides loaded, one of them working, again and again in turn."""
+"""The order of things, and what is taken down: all sides loaded, one of them working, again and again in turn."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.bench import figures, machine
 from tests.bench.load import MAX_TOKENS, Cell, Load, Outcome, counting_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tests.bench.arguments import Arguments
-    from tests.bench.sides import Side
+    from tests.bench.sides import Name, Side
 
 _PROBE_LEVEL = 64
 
 
 class UnequalError(Exception):
-    """The two sides did not do the same work, so that their figures cannot be compared."""
+    """The sides did not do the same work, so that their figures cannot be compared."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Series:
     front_cpu: list[float] = field(default_factory=list)  # seconds for 1,000 output tokens, as the next
     engine_cpu: list[float] = field(default_factory=list)
     driver_share: list[float] = field(default_factory=list)  # of one core
-    idle_share: list[float] = field(default_factory=list)  # of one core, by the other side's processes
+    idle_share: list[float] = field(default_factory=list)  # of one core, by the other sides' processes
     others_share: list[float] = field(default_factory=list)  # of the machine, by processes that are not ours
 
     def add(
@@ -72,15 +72,19 @@ class Result:
     """All rounds.
 
     Attributes:
-        same_text: how many answers were the same text on both sides, of how many.
+        same_text: how many answers were the same text on all sides, of how many.
+        same_ids: how many prompts were seen to be the same ids on the sides that tell.
         memory: resident and proportional MiB, by side and part, at the end.
+        resting: CPU of the same while nobody asks for anything, as a share of one core.
     """
 
     prompts: int
     rounds: int
-    series: dict[Cell, dict[str, Series]]
+    series: dict[Cell, dict[Name, Series]]
     same_text: tuple[int, int] = (0, 0)
-    memory: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    same_ids: int = 0
+    memory: dict[tuple[Name, str], tuple[float, float]] = field(default_factory=dict)
+    resting: dict[tuple[Name, str], float] = field(default_factory=dict)
 
     def add(self, found: _Round) -> None:
         """Append a whole round."""
@@ -93,17 +97,24 @@ class Result:
 
 @dataclass
 class _Round:
-    """One round: a value in each series, and how many of its answers were the same text on both sides."""
+    """One round: a value in each series, and how many of its answers were the same text on all sides."""
 
-    series: dict[Cell, dict[str, Series]]
+    series: dict[Cell, dict[Name, Series]]
     same_text: int = 0
     answers: int = 0
 
 
-def measure(sides: Mapping[str, Side], arguments: Arguments) -> Result:
-    """All rounds of all cells, or the whole ones until Ctrl-C or SIGTERM."""
+def measure(sides: Mapping[Name, Side], arguments: Arguments, rest: float = 5.0) -> Result:
+    """All rounds of all cells, or the whole ones until Ctrl-C or SIGTERM.
+
+    Args:
+        sides: all of them are loaded.
+        arguments: how often, and how many at a time.
+        rest: seconds in which nobody is asked for anything, to see what that costs.
+    """
     cells = [Cell(level, stream) for level in arguments.levels for stream in (False, True)]
     prompts = _probe(sides, arguments.prompts)
+    same_ids = _compare_ids(sides, prompts)
     following = cycle(prompts)
     whole: list[_Round] = []
     try:
@@ -113,17 +124,32 @@ def measure(sides: Mapping[str, Side], arguments: Arguments) -> Result:
         if not whole:
             raise
         _tell("broken off: the report has the whole rounds so far")
-    result = Result(len(prompts), len(whole), {cell: {name: Series() for name in sides} for cell in cells})
+    series = {cell: {name: Series() for name in sides} for cell in cells}
+    result = Result(len(prompts), len(whole), series, same_ids=same_ids)
     for one in whole:
         result.add(one)
-    for name, side in sides.items():
-        for part, pids in side.processes().items():
-            result.memory[name, part] = machine.memory_mib(*pids)
+    _look_at_processes(result, sides, rest)
     return result
 
 
+def _look_at_processes(result: Result, sides: Mapping[Name, Side], rest: float) -> None:
+    """What they hold, and what they do when nobody asks for anything. Sides that are the same processes count once."""
+    places: dict[tuple[int, ...], tuple[Name, str]] = {}
+    for name, side in sides.items():
+        for part, found in side.processes().items():
+            if found:
+                places.setdefault(tuple(found), (name, part))
+    before = {pids: machine.cpu_seconds(*pids) for pids in places}
+    began = time.monotonic()
+    time.sleep(rest)
+    passed = time.monotonic() - began
+    for pids, place in places.items():
+        result.resting[place] = (machine.cpu_seconds(*pids) - before[pids]) / passed
+        result.memory[place] = machine.memory_mib(*pids)
+
+
 def _round(
-    sides: Mapping[str, Side], arguments: Arguments, cells: Sequence[Cell], prompts: Iterator[str], *, number: int
+    sides: Mapping[Name, Side], arguments: Arguments, cells: Sequence[Cell], prompts: Iterator[str], *, number: int
 ) -> _Round:
     """Each cell once on each side."""
     # Whoever comes second finds the machine as the first has left it: take turns.
@@ -138,8 +164,8 @@ def _round(
     return found
 
 
-def _probe(sides: Mapping[str, Side], number: int) -> list[str]:
-    """Warm both sides up, and keep the prompts that both answer in full length."""
+def _probe(sides: Mapping[Name, Side], number: int) -> list[str]:
+    """Warm all sides up, and keep the prompts that all answer in full length."""
     candidates = counting_prompts(number)
     _tell(f"warming up with {len(candidates)} prompts")
     full = set(candidates)
@@ -154,55 +180,67 @@ def _probe(sides: Mapping[str, Side], number: int) -> list[str]:
     return [prompt for prompt in candidates if prompt in full]
 
 
-def _run(sides: Mapping[str, Side], name: str, load: Load, series: Series) -> Outcome:
-    """One side answers while the other is idle."""
-    pids = {(owner, part): found for owner, side in sides.items() for part, found in side.processes().items()}
-    before = _Clocks.read(pids)
+def _compare_ids(sides: Mapping[Name, Side], prompts: list[str]) -> int:
+    """The engines must be given the same ids; how many prompts were compared."""
+    told = [ids for side in sides.values() if (ids := side.ids(prompts)) is not None]
+    if any(ids != told[0] for ids in told):
+        raise UnequalError("the engines are given different ids for the same prompts")
+    return len(prompts) if len(told) > 1 else 0
+
+
+def _run(sides: Mapping[Name, Side], name: Name, load: Load, series: Series) -> Outcome:
+    """One side answers while the others are idle."""
+    parts = {owner: side.processes() for owner, side in sides.items()}
+    everybody = {pid for found in parts.values() for pids in found.values() for pid in pids}
+    own = {pid for pids in parts[name].values() for pid in pids}
+    before = _Clocks.read(everybody)
     outcome = sides[name].run(load)
-    passed = _Clocks.read(pids).since(before)
-    front = outcome.driver_cpu if sides[name].drives_itself else passed.cpu[name, "front"]
+    passed = _Clocks.read(everybody).since(before)
     series.add(
         outcome,
-        front_cpu=front,
-        engine_cpu=passed.cpu[name, "engine"],
-        idle_share=sum(used for (owner, _), used in passed.cpu.items() if owner != name) / passed.wall,
-        others_share=max(0.0, passed.busy - sum(passed.cpu.values())) / passed.wall / (os.cpu_count() or 1),
+        front_cpu=outcome.driver_cpu if sides[name].drives_itself else passed.of(parts[name]["front"]),
+        engine_cpu=passed.of(parts[name]["engine"]),
+        idle_share=passed.of(everybody - own) / passed.wall,
+        others_share=max(0.0, passed.busy - passed.of(everybody)) / passed.wall / (os.cpu_count() or 1),
     )
     return outcome
 
 
 @dataclass(frozen=True)
 class _Clocks:
-    """Seconds: of the wall, of all cores being busy, of the CPU for each part of each side."""
+    """Seconds: of the wall, of all cores being busy, of the CPU for each process."""
 
     wall: float
     busy: float
-    cpu: dict[tuple[str, str], float]
+    cpu: dict[int, float]
 
     @staticmethod
-    def read(pids: Mapping[tuple[str, str], list[int]]) -> _Clocks:
-        cpu = {place: machine.cpu_seconds(*found) for place, found in pids.items()}
-        return _Clocks(time.monotonic(), machine.busy_seconds(), cpu)
+    def read(pids: Iterable[int]) -> _Clocks:
+        return _Clocks(time.monotonic(), machine.busy_seconds(), {pid: machine.cpu_seconds(pid) for pid in pids})
 
     def since(self, earlier: _Clocks) -> _Clocks:
-        cpu = {place: seconds - earlier.cpu[place] for place, seconds in self.cpu.items()}
+        cpu = {pid: seconds - earlier.cpu[pid] for pid, seconds in self.cpu.items()}
         return _Clocks(self.wall - earlier.wall, self.busy - earlier.busy, cpu)
 
+    def of(self, pids: Iterable[int]) -> float:
+        """CPU of some of them."""
+        return sum(self.cpu[pid] for pid in pids)
 
-def _compare(outcomes: Mapping[str, Outcome]) -> int:
-    """Both sides must have done the same work: ids in, ids out. How many answers were the same text, too."""
+
+def _compare(outcomes: Mapping[Name, Outcome]) -> int:
+    """All sides must have done the same work: ids in, ids out. How many answers were the same text, too."""
     work = {
         name: [(sample.prompt_tokens, sample.output_tokens) for sample in outcome.samples]
         for name, outcome in outcomes.items()
     }
-    first, second = work.values()
-    if first != second or any(tokens != MAX_TOKENS for _, tokens in first):
+    first, *others = work.values()
+    if any(other != first for other in others) or any(tokens != MAX_TOKENS for _, tokens in first):
         raise UnequalError(f"prompt and output tokens differ between the sides or from {MAX_TOKENS}: {work}")
     answers = [[sample.text for sample in outcome.samples] for outcome in outcomes.values()]
-    return sum(one == other for one, other in zip(*answers, strict=True))
+    return sum(len(set(texts)) == 1 for texts in zip(*answers, strict=True))
 
 
-def _speeds(series: Mapping[str, Series]) -> str:
+def _speeds(series: Mapping[Name, Series]) -> str:
     return ", ".join(f"{name} {found.tokens_per_second[-1]:.0f} tokens/s" for name, found in series.items())
 
 

@@ -1,22 +1,37 @@
-"""The two sides of the comparison, with the same few methods."""
+"""The sides of the comparison, with the same few methods."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from tests.bench import machine
+from tests.bench import litellm, machine
+from tests.bench.caller import PEPPER, make_key
 from tests.bench.child import Child
+from tests.bench.exchange import Target
 from tests.bench.load import Load, Outcome
+from tests.conformance.vllm_server import serving
 from tests.server import GatewayServer, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from gateway.settings import Settings
+    from tests.bench.arguments import Arguments
+    from tests.bench.litellm import Proxy
+    from tests.conformance.vllm_server import VllmServer
+
+Name = Literal["bare", "serve", "get-data", "chat", "litellm"]
+"""Whoever has a column of figures: the gateway has one for each of its operations."""
 
 # What the benchmark sets for the gateway by itself, or what a run must not touch.
 _OWN = {"GATEWAY_DATABASE_URL", "GATEWAY_KEY_PEPPER", "GATEWAY_DEV_KEY", "GATEWAY_BIND", "GATEWAY_RUNTIME_DIR"}
+
+SERVE_FLAGS = ("--disable-uvicorn-access-log", "--disable-log-stats")
+"""What spares vLLM's server work that nobody asks for here."""
 
 
 class Side(Protocol):
@@ -30,6 +45,10 @@ class Side(Protocol):
 
     def run(self, load: Load) -> Outcome:
         """Answer a load, to its end."""
+        ...
+
+    def ids(self, prompts: Sequence[str]) -> list[list[int]] | None:
+        """What the engine is given for prompts, of a side that tells."""
         ...
 
     def processes(self) -> dict[str, list[int]]:
@@ -49,50 +68,128 @@ class Bare:
         """Answer a load, to its end."""
         return Outcome.from_json(self._child.ask(load.to_json()))
 
+    def ids(self, prompts: Sequence[str]) -> list[list[int]] | None:
+        """What the engine is given for prompts."""
+        found: list[list[int]] = self._child.ask({"encode": list(prompts)})["ids"]
+        return found
+
     def processes(self) -> dict[str, list[int]]:
         """Its processes by their part in it."""
         pid = self._child.process.pid
         return {"front": [pid], "engine": machine.descendants(pid)}
 
 
-class Gateway:
-    """The gateway, over HTTP."""
+class Http:
+    """A server, asked by the load client.
+
+    Args:
+        target: where it is, and what it is asked for.
+        client: the load client.
+        processes: its processes by their part in it.
+        ids: tells what its engine is given for a prompt.
+    """
 
     drives_itself = False
 
-    def __init__(self, server: GatewayServer, client: Child) -> None:
-        self._server = server
+    def __init__(
+        self,
+        target: Target,
+        client: Child,
+        processes: Callable[[], dict[str, list[int]]],
+        ids: Callable[[str], list[int]] | None = None,
+    ) -> None:
+        self._target = target
         self._client = client
+        self._processes = processes
+        self._ids = ids
 
     def run(self, load: Load) -> Outcome:
         """Answer a load, to its end."""
-        question = {"port": self._server.port, "key": self._server.key, "load": load.to_json()}
+        question = {"target": self._target.to_json(), "load": load.to_json()}
         return Outcome.from_json(self._client.ask(question))
 
+    def ids(self, prompts: Sequence[str]) -> list[list[int]] | None:
+        """What the engine is given for prompts, of a server that tells."""
+        return None if self._ids is None else [self._ids(prompt) for prompt in prompts]
+
     def processes(self) -> dict[str, list[int]]:
-        """Its processes by their part in it."""
-        master = self._server.process.pid
-        started = machine.children(master)
-        hosts = [pid for pid in started if "gateway.engines.vllm.host" in machine.command(pid)]
-        return {
-            "front": [pid for pid in started if pid not in hosts],
-            "engine": [pid for host in hosts for pid in machine.descendants(host)],
-            "host": hosts,
-            "master": [master],
-            "client": [self._client.process.pid],
-        }
+        """Its processes by their part in it, and the load client."""
+        return {**self._processes(), "client": [self._client.process.pid]}
 
 
 @contextmanager
-def both(folder: Path) -> Iterator[tuple[Bare, Gateway]]:
-    """The two, loaded and ready, on the same settings; nothing of them is left at the end."""
-    with (
-        Child("tests.bench.bare") as bare,
-        running(folder, **gateway_environment()) as server,
-        Child("tests.bench.client") as client,
-    ):
-        bare.receive()
-        yield Bare(bare), Gateway(server, client)
+def loaded(folder: Path, chosen: Arguments, settings: Settings) -> Iterator[dict[Name, Side]]:
+    """The sides that were asked for, loaded and ready, on the same settings; nothing of them is left at the end."""
+    sides: dict[Name, Side] = {}
+    model = settings.model_names[0]
+    with ExitStack() as stack:
+        client = stack.enter_context(Child("tests.bench.client"))
+        if "a" in chosen.sides:
+            bare = stack.enter_context(Child("tests.bench.bare"))
+            bare.receive()
+            sides["bare"] = Bare(bare)
+        if "b" in chosen.sides:
+            serve = stack.enter_context(serving(folder, settings, os.environ, SERVE_FLAGS))
+            _place(_parts_of_serve(serve))
+            target = Target(serve.port, "none", "chat", model)
+            sides["serve"] = Http(target, client, lambda: _parts_of_serve(serve), lambda prompt: _ids(serve, prompt))
+        if "c" in chosen.sides:
+            key = make_key(folder)
+            server = stack.enter_context(running(folder, **gateway_environment(), GATEWAY_KEY_PEPPER=PEPPER))
+            for operation in chosen.operations:
+                target = Target(server.port, key, operation, model)
+                sides[operation] = Http(target, client, lambda: _parts_of_gateway(server))
+        if "d" in chosen.sides:
+            behind = f"{serve.url}/v1"
+            proxy = stack.enter_context(litellm.proxying(folder, behind, model, settings.workers))
+            _place(_parts_of_proxy(proxy, serve))
+            target = Target(proxy.port, proxy.key, "chat", model)
+            sides["litellm"] = Http(target, client, lambda: _parts_of_proxy(proxy, serve))
+        yield sides
+
+
+def _ids(serve: VllmServer, prompt: str) -> list[int]:
+    reply = serve.post("/tokenize", {"messages": [{"role": "user", "content": prompt}]})
+    found: list[int] = reply.json["tokens"]
+    return found
+
+
+def _place(parts: dict[str, list[int]]) -> None:
+    """Give processes the cores as the gateway has them: the engine's thread one of its own (`gateway.cores`)."""
+    core = os.environ.get("ENGINE_CORE")
+    rest = os.sched_getaffinity(0) - {int(core)} if core else None
+    if core and rest:
+        for pid in (pid for pids in parts.values() for pid in pids):
+            for thread in machine.threads(pid):
+                computes = pid in parts["engine"] and thread == pid
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.sched_setaffinity(thread, {int(core)} if computes else rest)
+
+
+def _parts_of_proxy(proxy: Proxy, serve: VllmServer) -> dict[str, list[int]]:
+    """The proxy, and what is behind it."""
+    parts = _parts_of_serve(serve)
+    own = [proxy.process.pid, *machine.descendants(proxy.process.pid)]
+    return {**parts, "front": [*own, *parts["front"]]}
+
+
+def _parts_of_serve(serve: VllmServer) -> dict[str, list[int]]:
+    pid = serve.process.pid
+    started = machine.descendants(pid)
+    engine = [child for child in started if "EngineCore" in machine.command(child)]
+    return {"front": [pid], "engine": engine, "others": [child for child in started if child not in engine]}
+
+
+def _parts_of_gateway(server: GatewayServer) -> dict[str, list[int]]:
+    master = server.process.pid
+    started = machine.children(master)
+    hosts = [pid for pid in started if "gateway.engines.vllm.host" in machine.command(pid)]
+    return {
+        "front": [pid for pid in started if pid not in hosts],
+        "engine": [pid for host in hosts for pid in machine.descendants(host)],
+        "host": hosts,
+        "master": [master],
+    }
 
 
 def gateway_environment() -> dict[str, str]:

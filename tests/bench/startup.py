@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench import client
 from tests.bench.child import Child
+from tests.bench.exchange import Target
 from tests.bench.load import Load
 from tests.bench.sides import gateway_environment
 from tests.server import GatewayServer, end, launch, wait_until_listening
@@ -62,7 +63,8 @@ def _start_gateway(starts: Starts) -> None:
             live = time.monotonic()
             _wait_for_200(server, "/health/ready")
             ready = time.monotonic()
-            first = client.run(server.port, server.key, Load(1, stream=True, prompts=["Count to 20"], max_tokens=8))
+            load = Load(1, stream=True, prompts=["Count to 20"], max_tokens=8)
+            first = client.run(Target(server.port, server.key), load)
             called = time.monotonic() - first.seconds
         finally:
             end(server)

@@ -34,6 +34,26 @@ def stream(*texts: str) -> bytes:
     return chunked(*(event({"generated_text": text}) for text in texts), event(LAST), b"data: [DONE]\n\n")
 
 
+def chat_event(choices: list[object], **more: object) -> bytes:
+    return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": choices, **more})
+
+
+def chat_stream(*texts: str) -> bytes:
+    return chunked(
+        chat_event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]),
+        *(chat_event([{"index": 0, "delta": {"content": text}, "finish_reason": None}]) for text in texts),
+        chat_event([{"index": 0, "delta": {}, "finish_reason": "length"}]),
+        chat_event([], usage=USAGE),
+        b"data: [DONE]\n\n",
+    )
+
+
+def chat_whole(text: str) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"}
+    body = json.dumps({"choices": [choice], "usage": USAGE}).encode()
+    return f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
 def whole(text: str, status: str = "200 OK") -> bytes:
     body = json.dumps({**LAST, "generated_text": text}).encode()
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -77,15 +97,25 @@ def test_a_claim_is_made_only_where_the_spread_carries_it(values: list[float], v
 
 
 def test_an_answer_is_whole_with_its_last_byte_and_not_before() -> None:
-    for raw in (stream("one, ", "two\r\n"), whole("one, two")):
+    for raw in (stream("one, ", "two\r\n"), whole("one, two"), chat_stream("one, ", "two"), chat_whole("one, two")):
         assert exchange.is_whole(raw)
         assert not any(exchange.is_whole(raw[:end]) for end in range(len(raw)))
 
 
 def test_streamed_and_whole_answers_read_the_same() -> None:
     expected = exchange.Reading("one, two\n\nthree", 9, 64, "length")
-    assert exchange.read(stream("one, ", "two\n\n", "three")) == expected
-    assert exchange.read(whole("one, two\n\nthree")) == expected
+    assert exchange.read(stream("one, ", "two\n\n", "three"), "get-data") == expected
+    assert exchange.read(whole("one, two\n\nthree"), "get-data") == expected
+    assert exchange.read(chat_stream("one, ", "two\n\n", "three"), "chat") == expected
+    assert exchange.read(chat_whole("one, two\n\nthree"), "chat") == expected
+
+
+def test_a_role_is_not_a_first_text() -> None:
+    raw = chat_stream("one")
+    role = raw.index(b"\n\n") + 2
+    assert not exchange.has_text(raw[:role], "chat")
+    assert exchange.has_text(raw, "chat")
+    assert exchange.has_text(stream("one"), "get-data")
 
 
 @pytest.mark.parametrize(
@@ -100,12 +130,30 @@ def test_streamed_and_whole_answers_read_the_same() -> None:
 )
 def test_what_is_no_whole_answer_is_not_counted(raw: bytes) -> None:
     with pytest.raises(exchange.UnexpectedAnswerError):
-        exchange.read(raw)
+        exchange.read(raw, "get-data")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        chat_stream("one")[:-8],
+        chunked(chat_event([]), b"data: [DONE]\n\n"),
+        chunked(event({"error": {"message": "no"}}), b"data: [DONE]\n\n"),
+    ],
+    ids=["cut", "without usage", "failed"],
+)
+def test_what_is_no_whole_chat_is_not_counted(raw: bytes) -> None:
+    with pytest.raises(exchange.UnexpectedAnswerError):
+        exchange.read(raw, "chat")
 
 
 @contextmanager
-def answering(answers: dict[str, bytes]) -> Iterator[int]:
-    """A server that answers each prompt with fixed bytes, in two pieces, on kept-alive connections; its port."""
+def answering(answers: dict[str, bytes], *, last: str | None = None) -> Iterator[int]:
+    """A server that answers each prompt with fixed bytes, in two pieces, on kept-alive connections; its port.
+
+    Where one prompt is the last, it is answered once all connections but its own are closed.
+    """
+    others_gone = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
@@ -115,9 +163,14 @@ def answering(answers: dict[str, bytes]) -> Iterator[int]:
                 while (line := file.readline()) != b"\r\n":
                     name, _, value = line.partition(b":")
                     length = int(value) if name.lower() == b"content-length" else length
-                answer = answers[json.loads(file.read(length))["prompt"]]
-                connection.sendall(answer[:100])
-                connection.sendall(answer[100:])
+                prompt = json.loads(file.read(length))["prompt"]
+                if prompt == last:
+                    others_gone.wait(10)
+                connection.sendall(answers[prompt][:100])
+                connection.sendall(answers[prompt][100:])
+                if last is not None and prompt != last:
+                    break
+        others_gone.set()
 
     def accept() -> None:
         while True:
@@ -141,7 +194,7 @@ def answering(answers: dict[str, bytes]) -> Iterator[int]:
 def test_the_client_brings_each_answer_to_its_prompt(level: int) -> None:
     prompts = [f"prompt {number}" for number in range(10)]
     with answering({prompt: stream("re: ", prompt) for prompt in prompts}) as port:
-        outcome = client.run(port, "key", Load(level, stream=True, prompts=prompts))
+        outcome = client.run(exchange.Target(port, "key"), Load(level, stream=True, prompts=prompts))
     assert [sample.text for sample in outcome.samples] == [f"re: {prompt}" for prompt in prompts]
     assert outcome.output_tokens == 640
     for sample in outcome.samples:
@@ -151,8 +204,14 @@ def test_the_client_brings_each_answer_to_its_prompt(level: int) -> None:
 
 def test_a_whole_answer_has_no_first_token() -> None:
     with answering({"a": whole("b")}) as port:
-        (sample,) = client.run(port, "key", Load(1, stream=False, prompts=["a"])).samples
+        (sample,) = client.run(exchange.Target(port, "key"), Load(1, stream=False, prompts=["a"])).samples
     assert (sample.first, sample.text) == (None, "b")
+
+
+def test_a_connection_that_has_done_its_work_may_be_closed() -> None:
+    with answering({"a": whole("b"), "z": whole("y")}, last="z") as port:
+        outcome = client.run(exchange.Target(port, "key"), Load(2, stream=False, prompts=["a", "z"]))
+    assert [sample.text for sample in outcome.samples] == ["b", "y"]
 
 
 def test_a_refusal_ends_the_run() -> None:
@@ -160,7 +219,7 @@ def test_a_refusal_ends_the_run() -> None:
         answering({"a": whole("", "401 Unauthorized")}) as port,
         pytest.raises(exchange.UnexpectedAnswerError, match="401"),
     ):
-        client.run(port, "key", Load(1, stream=False, prompts=["a"]))
+        client.run(exchange.Target(port, "key"), Load(1, stream=False, prompts=["a"]))
 
 
 def test_an_outcome_survives_the_way_between_processes() -> None:
@@ -181,8 +240,28 @@ def test_this_process_costs_what_the_system_says() -> None:
     assert os.getpid() in machine.children(os.getppid())
 
 
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [([2.0] * 6, "yes"), ([3.0, 3.0, 3.0, 3.0, 3.0, 3.0], "yes"), ([3.1] * 6, "no"), ([2.0, 4.0] * 4, "open")],
+)
+def test_a_ceiling_is_kept_only_where_the_spread_carries_it(values: list[float], verdict: str) -> None:
+    assert figures.at_most(values, 3) == verdict
+
+
+def test_differences_are_formed_within_each_round() -> None:
+    assert figures.differences([3, 5], [1, 2]) == [2, 3]
+
+
+def test_what_is_asked_of_it_is_told_by_letters_and_words() -> None:
+    chosen = arguments.parse(["--sides", "c,a", "--operations", "chat", "--levels", "16", "--workers", "2"])
+    assert (chosen.sides, chosen.operations, chosen.levels, chosen.workers) == ("ac", ("chat",), (16,), (2,))
+    for wrong in (["--sides", "x"], ["--operations", "talk"], ["--levels", "0"]):
+        with pytest.raises(SystemExit):
+            arguments.parse(wrong)
+
+
 def test_quick_is_short_and_the_default_carries_claims() -> None:
     default, quick = arguments.parse([]), arguments.parse(["--quick"])
     assert figures.median_interval(range(default.rounds)) is not None
     assert quick.rounds * quick.requests(16) < default.rounds * default.requests(16)
-    assert [default.requests(level) for level in default.levels] == [8, 96, 384]
+    assert [default.requests(level) for level in default.levels] == [8, 96, 384, 768]

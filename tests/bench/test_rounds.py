@@ -11,9 +11,9 @@ from tests.bench import arguments, rounds
 from tests.bench.load import MAX_TOKENS, Load, Outcome, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from tests.bench.sides import Side
+    from tests.bench.sides import Name, Side
 
 
 class PretendedSide:
@@ -33,15 +33,19 @@ class PretendedSide:
         tokens = self._tokens(len(self._diary))
         return Outcome(1.0, 0.0, [Sample(first, 0.2, 9, tokens, prompt) for prompt in load.prompts])
 
+    def ids(self, prompts: Sequence[str]) -> list[list[int]] | None:
+        """One for each character."""
+        return [[ord(character) for character in prompt] for prompt in prompts]
+
     def processes(self) -> dict[str, list[int]]:
         """This one."""
         return {"front": [os.getpid()], "engine": [os.getpid()]}
 
 
-def pretend(diary: list[tuple[str, Load]], tokens: Callable[[int], int] = lambda _turn: MAX_TOKENS) -> dict[str, Side]:
+def pretend(diary: list[tuple[str, Load]], tokens: Callable[[int], int] = lambda _turn: MAX_TOKENS) -> dict[Name, Side]:
     return {
         "bare": PretendedSide("bare", diary, lambda _turn: MAX_TOKENS),
-        "gateway": PretendedSide("gateway", diary, tokens),
+        "get-data": PretendedSide("get-data", diary, tokens),
     }
 
 
@@ -50,9 +54,12 @@ CHOSEN = arguments.parse(["--rounds", "3", "--levels", "2", "--quick"])
 
 def test_sides_take_turns_with_the_same_prompts() -> None:
     diary: list[tuple[str, Load]] = []
-    result = rounds.measure(pretend(diary), CHOSEN)
+    result = rounds.measure(pretend(diary), CHOSEN, rest=0)
     measured = diary[4:]  # after the warm-up
-    assert [name for name, _ in measured] == ["bare", "gateway"] * 2 + ["gateway", "bare"] * 2 + ["bare", "gateway"] * 2
+    assert [name for name, _ in measured] == ["bare", "get-data"] * 2 + ["get-data", "bare"] * 2 + [
+        "bare",
+        "get-data",
+    ] * 2
     pairs = list(zip(measured[::2], measured[1::2], strict=True))
     assert all(one == other for (_, one), (_, other) in pairs)
     assert len({tuple(load.prompts) for (_, load), _ in pairs}) == len(pairs)
@@ -63,12 +70,12 @@ def test_sides_take_turns_with_the_same_prompts() -> None:
 
 def test_sides_that_did_different_work_are_not_compared() -> None:
     with pytest.raises(rounds.UnequalError):
-        rounds.measure(pretend([], lambda turn: MAX_TOKENS if turn < 8 else MAX_TOKENS - 1), CHOSEN)
+        rounds.measure(pretend([], lambda turn: MAX_TOKENS if turn < 8 else MAX_TOKENS - 1), CHOSEN, rest=0)
 
 
 def test_prompts_with_short_answers_are_no_measure() -> None:
     with pytest.raises(rounds.UnequalError, match="0 of 64"):
-        rounds.measure(pretend([], lambda _turn: 3), CHOSEN)
+        rounds.measure(pretend([], lambda _turn: 3), CHOSEN, rest=0)
 
 
 def test_what_is_broken_off_leaves_whole_rounds() -> None:
@@ -77,7 +84,7 @@ def test_what_is_broken_off_leaves_whole_rounds() -> None:
             raise KeyboardInterrupt
         return MAX_TOKENS
 
-    result = rounds.measure(pretend([], tokens), CHOSEN)
+    result = rounds.measure(pretend([], tokens), CHOSEN, rest=0)
     assert result.rounds == 1
     assert result.same_text == (8, 8)  # and not those of the round that was broken off
     for sides in result.series.values():
