@@ -189,6 +189,9 @@ class _Generation:
     def standings(self) -> Sequence[Standing]:
         return [Standing(self._produced, self._produced == self._tokens)]
 
+    def timings(self) -> None:
+        return None  # no benchmark traces
+
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         raise NotImplementedError  # it never has a lease
 

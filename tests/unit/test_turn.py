@@ -25,10 +25,9 @@ def in_threads(turn: Turn, urgencies: list[Urgency], done: list[Urgency]) -> lis
             with turn.during(urgency):
                 done.append(urgency)
 
-        before = waiting(turn)
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        wait_for(lambda before=before: waiting(turn) > before, "a thread that waits")
+        wait_for(lambda: waiting(turn) == len(threads), "a thread that waits")
     return threads
 
 
