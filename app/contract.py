@@ -6,10 +6,11 @@ Knows no Flask, so that the server's own HTTP parser (`deploy.worker`) can answe
 from __future__ import annotations
 
 import json
-import random
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
+
+from gateway.identifiers import new_identifier
 
 TRACE_HEADER = "X-Trace-Id"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -48,8 +49,7 @@ _TRACEPARENT = re.compile(
 
 def new_trace_id() -> str:
     """A W3C trace id of this gateway's making: 32 lower-case hex digits, not all of them zero."""
-    # As OpenTelemetry makes them: each request has one, and it is no secret.
-    return f"{random.getrandbits(128) or 1:032x}"
+    return new_identifier()
 
 
 def trace_id_from(traceparent: str | None) -> str:

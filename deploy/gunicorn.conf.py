@@ -49,6 +49,7 @@ proc_name = "get-data-gateway"
 GatewayWorker.read_timeout = settings.read_timeout
 GatewayWorker.drain_timeout = settings.drain_timeout
 GatewayWorker.max_body_bytes = settings.max_body_bytes
+GatewayWorker.by_turns = True
 GatewayWorker.vital = ("/health/", "/metrics", "/management/")
 
 # Each connection is an open file, and so is much else; on many systems a process may have 1024 unless it asks for more.

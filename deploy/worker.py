@@ -156,6 +156,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     # looks after the server has to reach it then.
     vital: tuple[str, ...] = ()
     vital_threads: int = 8
+    # Whether requests are served one after the other, for an application that knows when it waits (`gateway.turn`).
+    by_turns: bool = False
     # How many connections beyond `worker_connections` are taken, to be answered with 503.
     connections_beyond: int = 1024
 
@@ -470,7 +472,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def handle(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
         """Serve the one request that is whole, and give the connection back; no exception leaves here."""
         try:
-            with contextlib.nullcontext() if loan.conn.vital else turn.during(Urgency.QUESTION):
+            in_turn = self.by_turns and not loan.conn.vital
+            with turn.during(Urgency.QUESTION) if in_turn else contextlib.nullcontext():
                 loan.end(self._serve(loan, request, decode))
         except BaseException as failure:  # noqa: BLE001 - `_serve` is to catch everything
             self._record("connection failed", loan, failure, where=_where(failure))

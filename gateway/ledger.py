@@ -5,7 +5,6 @@ Decides nothing: `gateway.admission` says what may be reserved. Knows nothing of
 
 from __future__ import annotations
 
-import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import structlog
 
 from gateway import claims
 from gateway.errors import GatewayError, UnavailableError
+from gateway.identifiers import new_identifier
 from gateway.periods import Period, Window, window
 from gateway.rates.windows import SKEW
 from gateway.store import ConstraintError, call_rows, kept_rows, trace_rows
@@ -89,7 +89,7 @@ class Call:
     product_id: str
     operation: str
     started_at: datetime
-    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
+    id: str = field(default_factory=new_identifier)
 
 
 @dataclass(frozen=True, slots=True)
