@@ -264,4 +264,4 @@ def test_quick_is_short_and_the_default_carries_claims() -> None:
     default, quick = arguments.parse([]), arguments.parse(["--quick"])
     assert figures.median_interval(range(default.rounds)) is not None
     assert quick.rounds * quick.requests(16) < default.rounds * default.requests(16)
-    assert [default.requests(level) for level in default.levels] == [8, 96, 384, 768]
+    assert [default.requests(level) for level in default.levels] == [15, 240, 960, 1024]
