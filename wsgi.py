@@ -19,6 +19,7 @@ configure_logging()
 with faults_end_the_process():
     settings = load_settings()
     key_store = build_key_store(settings)
+    spans = build_spans(settings)
 
 folder = settings.runtime_dir / METRICS_FOLDER if settings.runtime_dir else None
 if folder is not None:  # one of gunicorn's workers
@@ -34,7 +35,7 @@ app = create_app(
         metrics,
         Exposition(metrics, gateway.engine, folder),
         key_store.traces,
-        build_spans(settings),
+        spans,
     ),
     max_body_bytes=settings.max_body_bytes,
     admin_token=settings.admin_token,

@@ -33,13 +33,10 @@ def require_caller() -> Caller:
     with current.trail.step("key"):
         caller = services().subscriptions.verify(_key())
         if current.trail.on:
-            limits = {name: fact for name, fact in limits_document(caller.product.limits).items() if fact is not None}
-            current.trail.note(
-                subscription=caller.subscription_id,
-                product=caller.product.id,
-                key=caller.key,
-                limits=json.dumps(limits),
-            )
+            current.trail.note(subscription=caller.subscription_id, product=caller.product.id, key=caller.key)
+            for name, limit in limits_document(caller.product.limits).items():
+                if limit is not None:  # one by one: a fact that is too long is cut
+                    current.trail.note(**{f"limit_{name}": json.dumps(limit)})
     current.identify(caller)
     return caller
 

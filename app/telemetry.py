@@ -91,8 +91,6 @@ class Entry:
     def write(self) -> None:
         """Log it, and count it."""
         self.settle()
-        if self.tracing is not None:
-            self.tracing.export(self)
         seconds = time.monotonic() - self.started
         self._count(seconds)
         fields: dict[str, object] = {
@@ -116,8 +114,12 @@ class Entry:
             fields |= {"stream": self.stream, "replayed": True, "replay_of": self.replay_of}
         if self.error is not None:
             fields |= {"error": self.error, "detail": self.detail}
-        write = log.debug if self.operation in PROBES else log.info
+        # A probe that is refused is no routine: somebody may be guessing the admin token.
+        routine = self.operation in PROBES and self.error is None
+        write = log.debug if routine else log.info
         write("request", trace_id=self.trace_id, **fields)
+        if self.tracing is not None:
+            self.tracing.export(self)
         structlog.contextvars.clear_contextvars()  # what this thread logs next is of another request
 
     def _count(self, seconds: float) -> None:

@@ -120,6 +120,18 @@ class Connection:
         self.sock.close()
 
 
+class _Count:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._lock = threading.Lock()
+
+    def add(self, change: int) -> None:
+        with self._lock:
+            self.number += change
+
+
 class Loan:
     """A connection as a pool thread has it, with what its log lines say once the connection is back.
 
@@ -131,6 +143,7 @@ class Loan:
         self.conn = conn
         self.trace_id = conn.trace_id
         self.started = conn.started
+        self.vital = conn.vital
         self._worker = worker
         self._over = False
 
@@ -172,7 +185,8 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.fresh: set[Connection] = set()  # those of them whose first request is still to come
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
-        self._serving = 0  # requests that threads have, but for the vital ones
+        self._serving = 0  # requests that threads have and have not answered, but for the vital ones
+        self._finishing = _Count()  # requests that threads have, and answered ones whose log line is not written yet
         # A client that has its answer may ask again before its thread is free: so many clients as there are threads
         # must not meet a full server.
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
@@ -189,7 +203,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """With a few threads more for what must be served when all others are busy."""
-        threads = self._most + (self.vital_threads if self.vital else 0)
+        threads = 2 * self._most + (self.vital_threads if self.vital else 0)
         pool, all_started = ThreadPoolExecutor(threads), threading.Event()
         # A thread is started by whoever submits, who waits for it. In a burst of requests that is the main loop, and
         # hundreds of threads that work already are before it.
@@ -268,7 +282,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         for conn in self.waiting:
             if conn.idle:
                 conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)
-        while time.monotonic() < give_up and any(not conn.late for conn in self.connections):
+        while time.monotonic() < give_up and (
+            any(not conn.late for conn in self.connections) or self._finishing.number
+        ):
             self._refusing = self._refusing or self._server_stops()
             self._turn(accepting=self._refusing and self._has_room())
         # Those that are there now are still told, and not reset.
@@ -425,10 +441,13 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _serve_soon(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
         """Hand a whole request to the thread pool, where a thread is free."""
         self.fresh.discard(conn)
-        if not conn.vital and self._serving >= self._most:
+        full = self._serving >= self._most or self._finishing.number >= 2 * self._most
+        if full and not conn.vital:
             self._refuse(conn, Overloaded(self.retry_after()))
             return
         self._serving += not conn.vital
+        if not conn.vital:
+            self._finishing.add(+1)
         self._unwatch(conn)
         self.tpool.submit(self.handle, Loan(self, conn), request, decode)
 
@@ -472,12 +491,17 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def handle(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
         """Serve the one request that is whole, and give the connection back; no exception leaves here."""
         try:
-            in_turn = self.by_turns and not loan.conn.vital
+            in_turn = self.by_turns and not loan.vital
             with turn.during(Urgency.QUESTION) if in_turn else contextlib.nullcontext():
                 loan.end(self._serve(loan, request, decode))
         except BaseException as failure:  # noqa: BLE001 - `_serve` is to catch everything
-            self._record("connection failed", loan, failure, where=_where(failure))
             loan.end(After.RESET)
+            self._record("connection failed", loan, failure, where=_where(failure))
+        finally:
+            if not loan.vital:
+                self._finishing.add(-1)
+            if not self.alive:
+                self.method_queue.defer(lambda: None)  # the drain may have waited for this alone
 
     def _serve(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
         try:

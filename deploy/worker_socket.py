@@ -59,7 +59,8 @@ class AnswerSocket:
         self.flush()
         self._sock.settimeout(self._patience)
         try:
-            return self._sock.sendfile(file, offset, count)
+            with turn.away():
+                return self._sock.sendfile(file, offset, count)
         finally:
             self._sock.settimeout(0)
 

@@ -23,6 +23,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
+from gateway.settings import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -157,10 +159,18 @@ def make_spans(exporter: TraceExporter) -> Spans:
 
     Args:
         exporter: which of the SDK's exporters.
+
+    Raises:
+        SettingsError: the SDK does not take its variables.
     """
-    # Its own words would come with each batch that cannot be sent, and quote addresses; `_Telling` has ours.
+    try:
+        spans = Spans(_exporter(exporter))
+    except ValueError as error:
+        raise SettingsError([f"OTEL_*: OpenTelemetry does not take its variables ({error})"]) from None
+    # From now on: what it says of its variables should be read. Later its words would come with each batch that cannot
+    # be sent, and quote addresses; `_Telling` has ours.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
-    return Spans(_exporter(exporter))
+    return spans
 
 
 def _exporter(kind: TraceExporter) -> SpanExporter:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.errors import InvalidRequestError, NotFoundError, UnavailableError
+from gateway.errors import GatewayError, InvalidRequestError, NotFoundError
 from gateway.ledger import TRACES_KEPT_FOR
 from gateway.products import ID_PATTERN
 from gateway.store import ConstraintError, trace_rows
@@ -111,8 +111,10 @@ class Traces:
         try:
             with self._store.writing() as connection:
                 trace_rows.add(connection, row, most=MOST_KEPT)
-        except (UnavailableError, ConstraintError) as error:
-            detail = error.detail if isinstance(error, UnavailableError) else "the subscription is gone"
+        except ConstraintError:
+            log.warning("a debug trace is lost", debug_trace_id=trace_id, detail="the subscription is gone")
+        except GatewayError as error:
+            detail = error.detail
             log.warning("a debug trace is lost", debug_trace_id=trace_id, detail=detail)
 
     def get(self, trace_id: str) -> dict[str, Any]:

@@ -54,14 +54,14 @@ class Turn:
     @property
     def is_mine(self) -> bool:
         """Whether this thread has it."""
-        return getattr(self._mine, "urgency", None) is not None
+        return getattr(self._mine, "taken", False)
 
     def during(self, urgency: Urgency) -> _During:
         """Around what is to be done in a turn."""
         return _During(self, urgency)
 
     def away(self, then: Urgency | None = None) -> _Away:
-        """Around a wait: others have the turn meanwhile. Does nothing in a thread that does not have it.
+        """Around a wait: others have the turn meanwhile. Does nothing in a thread that takes none.
 
         Args:
             then: what it is taken again for; None for the same as before.
@@ -70,32 +70,39 @@ class Turn:
 
     def take(self, urgency: Urgency) -> None:
         """Wait for it, or for as long as the patience is."""
+        mine = self._mine
+        mine.urgency, mine.taken = urgency, True
         with self._lock:
             if not self._taken:
                 self._taken = True
-                self._mine.urgency = urgency
                 return
             called = threading.Lock()
             called.acquire()
             self._waiting[urgency].append(called)
-        if called.acquire(timeout=self._patience) or not self._gave_up(called, urgency):
-            self._mine.urgency = urgency
+        if not called.acquire(timeout=self._patience):
+            mine.taken = not self._gave_up(called, urgency)
 
     def give(self) -> Urgency | None:
-        """To whoever is next; what it was taken for, None where this thread does not have it."""
-        urgency: Urgency | None = getattr(self._mine, "urgency", None)
+        """To whoever is next; what this thread took it for, also where it went on without, and None where it did not."""
+        mine = self._mine
+        urgency: Urgency | None = getattr(mine, "urgency", None)
         if urgency is not None:
-            self._mine.urgency = None
-            with self._lock:
-                for line in self._waiting:
-                    if line:
-                        line.popleft().release()
-                        return urgency
-                self._taken = False
+            mine.urgency = None
+            if mine.taken:
+                mine.taken = False
+                self._call_next()
         return urgency
 
+    def _call_next(self) -> None:
+        with self._lock:
+            for line in self._waiting:
+                if line:
+                    line.popleft().release()
+                    return
+            self._taken = False
+
     def pass_on(self, urgency: Urgency) -> None:
-        """Let the others have theirs first, and go on with what is less urgent. Nothing in a thread without it."""
+        """Let the others have theirs first, and go on with what is less urgent. Nothing in a thread that takes none."""
         if self.give() is not None:
             self.take(urgency)
 

@@ -11,10 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store import direct
-from gateway.store.engines import begin_writing, for_writing, make_engine, parse_url
+from gateway.store.engines import begin_writing, for_writing, make_engine, parse_url, sqlite_path
 from gateway.store.faults import translate
 from gateway.store.schema import upgrade
 from gateway.store.tables import products
+from gateway.store.turn_file import TurnFile
 from gateway.store.turns import Turns
 from gateway.turn import turn
 
@@ -99,17 +100,22 @@ class Store:
     def close(self) -> None:
         """Gives the idle connections back. Using the store again opens new ones."""
         self._engine.dispose()
+        if self._turns is not None:
+            self._turns.close()
 
     def forget_connections(self) -> None:
         """Lets go of the parent's connections in a forked child, without closing them under the parent."""
         self._engine.dispose(close=False)
+        if self._turns is not None:
+            self._turns.close()  # a lock that parent and child have together would keep neither from the other
         self._turns = self._make_turns()  # a thread of the parent's may have had its turn
 
     def _turn(self) -> AbstractContextManager[None]:
         return turn.away() if self._turns is None else self._turns.take()  # a server is waited for, a file is not
 
     def _make_turns(self) -> Turns | None:
-        return Turns(self._patience) if self._engine.dialect.name == "sqlite" else None
+        path = sqlite_path(self._engine.url)
+        return None if path is None else Turns(self._patience, TurnFile(path, self._patience))
 
 
 def open_store(url: str, *, patience: float = 1.5) -> Store:

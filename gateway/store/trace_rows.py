@@ -18,7 +18,7 @@ _ADD = insert(traces)
 _FIND = select(traces.c.document).where(traces.c.id == bindparam("trace"), traces.c.made_at > bindparam("since"))
 _NEWEST = (
     select(traces.c.id)
-    .where(traces.c.subscription_id == bindparam("sid"))
+    .where(traces.c.subscription_id == bindparam("sid"), traces.c.id != bindparam("new"))
     .order_by(traces.c.made_at.desc(), traces.c.id)
     .limit(bindparam("most"))
 )
@@ -28,9 +28,11 @@ _SWEEP = delete(traces).where(traces.c.made_at <= bindparam("until"))
 def add(connection: Connection, row: Mapping[str, object], *, most: int) -> None:
     """A new trace; of its subscription's others the newest stay, `most` with this one."""
     connection.execute(_ADD, row)
-    newest = connection.execute(_NEWEST, {"sid": row["subscription_id"], "most": most}).scalars().all()
+    # By a clock that was set back, the new one may look older than all others: it stays in any case.
+    of = {"sid": row["subscription_id"], "new": row["id"], "most": most - 1}
+    kept = [row["id"], *connection.execute(_NEWEST, of).scalars()]
     connection.execute(
-        delete(traces).where(traces.c.subscription_id == row["subscription_id"], traces.c.id.not_in(newest))
+        delete(traces).where(traces.c.subscription_id == row["subscription_id"], traces.c.id.not_in(kept))
     )
 
 

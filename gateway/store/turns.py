@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
@@ -14,6 +14,8 @@ from gateway.turn import turn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.store.turn_file import TurnFile
+
 
 class Turns:
     """The turns of one process's threads, so that one of them at a time waits for the other processes.
@@ -23,10 +25,12 @@ class Turns:
 
     Args:
         patience: seconds that a thread waits for its turn.
+        file: where the processes take turns; None where there is but one.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, file: TurnFile | None = None) -> None:
         self._patience = patience
+        self._file = file
         self._lock = threading.Lock()
         self._failures = 0
 
@@ -39,18 +43,25 @@ class Turns:
                 then this thread would wait as long for the same.
         """
         before = self._failures
-        if not self._lock.acquire(blocking=False) and not self._wait():
-            raise unavailable(f"no turn to write within {self._patience:g} s")
-        try:
-            if self._failures != before:
-                raise unavailable("another thread has just waited for the database in vain")
-            yield
-        except (exc.OperationalError, exc.TimeoutError):
-            self._failures += 1
-            raise
-        finally:
-            self._lock.release()
+        with ExitStack() as stack:
+            if not self._lock.acquire(blocking=False):
+                # For all of the transaction: who may write must not wait for a turn to compute, for which others that
+                # wait to write are before it.
+                stack.enter_context(turn.away())
+                if not self._lock.acquire(timeout=self._patience):
+                    raise unavailable(f"no turn to write within {self._patience:g} s")
+            try:
+                if self._failures != before:
+                    raise unavailable("another thread has just waited for the database in vain")
+                with nullcontext() if self._file is None else self._file.taken():
+                    yield
+            except (exc.OperationalError, exc.TimeoutError):
+                self._failures += 1
+                raise
+            finally:
+                self._lock.release()
 
-    def _wait(self) -> bool:
-        with turn.away():
-            return self._lock.acquire(timeout=self._patience)
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()

@@ -17,6 +17,7 @@ from app import create_app
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher
+from gateway.processes import METRICS_FOLDER
 from gateway.settings import ROOT
 from gateway.spans import Spans, make_spans
 from gateway.subscriptions import Subscriptions
@@ -313,8 +314,10 @@ def test_otlp_over_grpc_reaches_a_collector(store: Store, valid_key: str, monkey
     assert trace_id in {span.trace_id for body in received for span in spans_of(body)}
 
 
-def test_without_the_variables_nothing_that_exports_is_imported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("on", [False, True])
+def test_without_the_variables_nothing_that_exports_is_imported(tmp_path: Path, on: bool) -> None:  # noqa: FBT001
     # What redis imports of OpenTelemetry is its own.
+    (tmp_path / METRICS_FOLDER).mkdir()
     code = (
         "import sys, wsgi, json; wsgi.app.test_client().get('/health/live');"
         "unwanted = ('gateway.spans', 'opentelemetry.exporter');"
@@ -324,7 +327,11 @@ def test_without_the_variables_nothing_that_exports_is_imported(tmp_path: Path) 
         "PATH": "/usr/bin",
         "GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path / 'g.sqlite3'}",
         "GATEWAY_KEY_PEPPER": "a pepper for tests only, 32 bytes",
+        "GATEWAY_RUNTIME_DIR": str(tmp_path),  # as in a worker
+        **({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if on else {}),
     }
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    assert ("gateway.spans" in json.loads(done.stdout.splitlines()[-1])) is on
+    if not on:
+        assert json.loads(done.stdout.splitlines()[-1]) == []

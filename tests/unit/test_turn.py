@@ -64,21 +64,26 @@ def test_passing_it_on_lets_whoever_is_more_urgent_go_first() -> None:
 
 
 def test_whoever_has_waited_long_goes_on_without() -> None:
-    turn, done = Turn(0.01), list[Urgency]()
+    turn, had = Turn(0.01), list[bool]()
+    late, free = threading.Event(), threading.Event()
 
     def run() -> None:
         with turn.during(Urgency.QUESTION):
-            assert not turn.is_mine
+            had.append(turn.is_mine)
             with turn.away():
-                done.append(Urgency.QUESTION)
+                late.set()
+                free.wait()
+            had.append(turn.is_mine)  # another time it waits as the others do
 
+    thread = threading.Thread(target=run)
     with turn.during(Urgency.ANSWER):
-        thread = threading.Thread(target=run)
         thread.start()
-        thread.join()
-        assert done == [Urgency.QUESTION]
+        late.wait()
         assert turn.is_mine
         assert waiting(turn) == 0
+    free.set()
+    thread.join()
+    assert had == [False, True]
     with turn.during(Urgency.ANSWER):
         assert turn.is_mine
 

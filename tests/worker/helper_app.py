@@ -54,6 +54,16 @@ def _when_released() -> Iterator[bytes]:
     yield b"ended"
 
 
+class Lingering(Pieces):
+    """One with something left to do when its answer is out, as the gateway has its log line."""
+
+    def close(self) -> None:
+        """Takes until it is released."""
+        _gate.wait(20)
+        super().close()
+        print("lingered")  # noqa: T201 - into the log that tests read
+
+
 def _until_hang_up(environ: WSGIEnvironment) -> Iterator[bytes]:
     yield b"begun"
     poll = select.poll()
@@ -97,6 +107,9 @@ _STREAMS: dict[str, Callable[[WSGIEnvironment], Iterator[bytes]]] = {
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
     """Plain WSGI: what the worker does must not depend on a framework."""
     path = environ["PATH_INFO"]
+    if path == "/lingers":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+        return Lingering(path, iter([b"whole"]))
     if path in _STREAMS:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return Pieces(path, _STREAMS[path](environ))

@@ -14,6 +14,7 @@ GatewayWorker.read_timeout = _given.get("read_timeout", 0.6)
 GatewayWorker.write_timeout = _given.get("write_timeout", 0.6)
 GatewayWorker.max_body_bytes = _given.get("max_body_bytes", 4096)
 GatewayWorker.vital = tuple(_given.get("vital", ("/state",)))
+GatewayWorker.by_turns = _given.get("by_turns", False)
 GatewayWorker.connections_beyond = _given.get("connections_beyond", 1024)
 
 bind = ["127.0.0.1:0", f"unix:{_given['unix_socket']}"]
@@ -41,6 +42,11 @@ def pre_fork(_server: Any, worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """The same."""
     worker.openings.leave(worker.place)
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """The same: nobody waits for threads."""
+    os._exit(0)
 
 
 def post_worker_init(worker: Any) -> None:

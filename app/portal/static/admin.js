@@ -10,6 +10,7 @@ const PAUSE = 2000;
 
 let days = [];
 let watching;
+let watches = 0; // each watch has a number: one that waits for an answer cannot be stopped otherwise
 
 byId("token").value = token();
 byId("enter").addEventListener("submit", (event) => {
@@ -21,7 +22,7 @@ byId("forget").addEventListener("click", () => {
   forgetToken();
   byId("token").value = "";
   byId("operator").hidden = true;
-  clearTimeout(watching);
+  stopWatching();
   hideKeys();
 });
 byId("refresh").addEventListener("click", () => guarded("problem", loadUsage));
@@ -47,8 +48,8 @@ async function loadAll() {
   await loadCallers();
   byId("operator").hidden = false;
   await loadUsage();
-  clearTimeout(watching);
-  watch();
+  stopWatching();
+  watch(watches);
 }
 
 async function loadCallers() {
@@ -74,9 +75,14 @@ function draw() {
 }
 
 /** Ask how the engine is doing again and again, as long as somebody looks. */
-async function watch() {
+async function watch(number) {
   if (!document.hidden) await guarded("engine-problem", async () => show(await manage("/engine")));
-  watching = setTimeout(watch, PAUSE);
+  if (number === watches) watching = setTimeout(watch, PAUSE, number);
+}
+
+function stopWatching() {
+  watches += 1;
+  clearTimeout(watching);
 }
 
 function show(found) {

@@ -1,0 +1,59 @@
+"""A connection is lent to a thread, and back as soon as its answer is out; what the thread does then is not lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.worker.server import PATIENCE, check_refusal, running, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THREADS = 4
+MOST = THREADS + 1  # see deploy.worker
+GET = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("by_turns", [False, True])
+def test_the_next_request_does_not_wait_for_the_log_line_of_the_last(tmp_path: Path, by_turns: bool) -> None:  # noqa: FBT001
+    with running(tmp_path, by_turns=by_turns) as server, server.client() as client:
+        for path in ("/lingers", "/"):
+            client.send(GET.format(path))
+            reply = client.reply()
+            assert reply is not None
+            assert reply.status == 200
+        assert server.state()["closed"] == []
+        client.send(GET.format("/release"))
+        client.reply()
+        wait_until(lambda: server.state()["closed"] == ["/lingers"], "its end")
+
+
+def test_threads_that_are_not_done_are_no_free_threads(tmp_path: Path) -> None:
+    with running(tmp_path, threads=THREADS) as server, server.client() as client:
+        for _ in range(2 * MOST):
+            client.send(GET.format("/lingers"))
+            reply = client.reply()
+            assert reply is not None
+            assert reply.status == 200
+        check_refusal(server.get("/"), 503)
+        assert server.state()["closed"] == []  # whoever looks after the server has threads of its own
+        os.kill(server.state()["pid"], signal.SIGUSR2)  # releases what is held, see helper_app
+        wait_until(lambda: server.get("/").status == 200, "a free thread")
+
+
+def test_a_stop_waits_for_what_is_done_after_an_answer(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        worker = server.state()["pid"]
+        with server.client() as client:
+            client.send(GET.format("/lingers"))
+            client.reply()
+        server.process.terminate()
+        wait_until(lambda: "Handling signal: term" in server.log(), "the stop")
+        assert "lingered" not in server.log()
+        os.kill(worker, signal.SIGUSR2)
+        assert server.process.wait(PATIENCE) == 0
+        assert "lingered" in server.log()
