@@ -27,8 +27,8 @@ SIDES = {
 _DEFAULT = "abce"
 _OUTPUT = ROOT / "var" / "bench.md"
 
-# Answers that each caller gets in a cell, one after the other, and most of all of them together. All callers begin at the
-# same moment, and at the end the engine runs empty: with six answers each, these two were a third of a cell.
+# Answers that each caller gets in a cell, one after the other, and most of all of them together. All callers begin at
+# the same moment, and at the end the engine runs empty: with few answers each, that would be much of a cell.
 _EACH, _MOST = 15, 1024
 
 OPERATIONS: tuple[Operation, ...] = ("get-data", "chat")
