@@ -83,7 +83,7 @@ class Turn:
             mine.taken = not self._gave_up(called, urgency)
 
     def give(self) -> Urgency | None:
-        """To whoever is next; what this thread took it for, also where it went on without, and None where it did not."""
+        """To whoever is next; what this thread took it for, also where it went on without, else None."""
         mine = self._mine
         urgency: Urgency | None = getattr(mine, "urgency", None)
         if urgency is not None:

@@ -47,7 +47,7 @@ class TurnFile:
             try:
                 yield
             finally:
-                if descriptor is not None:
+                if descriptor is not None and self._descriptor == descriptor:  # else a fork has let go of it
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:

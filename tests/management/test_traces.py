@@ -105,17 +105,13 @@ def test_a_request_with_a_token_leaves_its_steps_for_the_operator(admin: Admin, 
         "subscription": "acme",
         "product": "gold",
         "key": "primary",
-        "limits": json.dumps(
-            {
-                "rate": {"calls": 50, "seconds": 60},
-                "callQuota": {"amount": 100, "period": "day"},
-                "tokensPerMinute": 1000,
-                "tokenQuota": {"amount": 5000, "period": "day"},
-                "maxConcurrency": 3,
-                "maxTokens": 40,
-                "sharedCache": False,
-            }
-        ),
+        "limit_rate": json.dumps({"calls": 50, "seconds": 60}),
+        "limit_callQuota": json.dumps({"amount": 100, "period": "day"}),
+        "limit_tokensPerMinute": json.dumps(1000),
+        "limit_tokenQuota": json.dumps({"amount": 5000, "period": "day"}),
+        "limit_maxConcurrency": json.dumps(3),
+        "limit_maxTokens": json.dumps(40),
+        "limit_sharedCache": json.dumps(False),
     }
     assert step(trace, "call rate") == {"calls": 50, "seconds": 60, "remaining": 49}
     calls = step(trace, "calls")
