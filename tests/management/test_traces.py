@@ -111,7 +111,7 @@ def test_a_request_with_a_token_leaves_its_steps_for_the_operator(admin: Admin, 
         "limit_tokenQuota": json.dumps({"amount": 5000, "period": "day"}),
         "limit_maxConcurrency": json.dumps(3),
         "limit_maxTokens": json.dumps(40),
-        "limit_sharedCache": json.dumps(False),
+        "limit_sharedCache": "false",
     }
     assert step(trace, "call rate") == {"calls": 50, "seconds": 60, "remaining": 49}
     calls = step(trace, "calls")
