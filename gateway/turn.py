@@ -5,8 +5,8 @@ have come are then all half done when the first of them could be with the engine
 together end together, so the engine's batch has as many empty places as there are requests on their way to it. Here one
 of them is done after the other, and those that are on their way to the engine come first.
 
-A turn is about order and nothing else. Who has waited long for one goes on without, so a thread that waits for
-something while it has the turn costs the others a moment, and not their answers.
+A turn is about order and nothing else. Who has waited long takes it from the one that has it, so a thread that waits
+for something meanwhile costs the others a moment, once, and not their answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 from collections import deque
 
 PATIENCE_SECONDS = 0.25
-"""How long a thread waits for its turn before it goes on without."""
+"""How long a thread waits for its turn before it takes it."""
 
 
 class Urgency(enum.IntEnum):
@@ -47,14 +47,15 @@ class Turn:
     def reset(self) -> None:
         """As if nobody had it, or waited for it."""
         self._lock = threading.Lock()
-        self._taken = False
+        self._holder: object | None = None  # what the thread that has it was given for it
         self._waiting: tuple[deque[threading.Lock], ...] = tuple(deque() for _ in Urgency)
         self._mine = threading.local()
 
     @property
     def is_mine(self) -> bool:
         """Whether this thread has it."""
-        return getattr(self._mine, "taken", False)
+        ticket = getattr(self._mine, "ticket", None)
+        return ticket is not None and ticket is self._holder
 
     def during(self, urgency: Urgency) -> _During:
         """Around what is to be done in a turn."""
@@ -70,48 +71,46 @@ class Turn:
 
     def take(self, urgency: Urgency) -> None:
         """Wait for it, or for as long as the patience is."""
-        mine = self._mine
-        mine.urgency, mine.taken = urgency, True
+        called = threading.Lock()  # also what it is known by
+        self._mine.urgency, self._mine.ticket = urgency, called
         with self._lock:
-            if not self._taken:
-                self._taken = True
+            if self._holder is None:
+                self._holder = called
                 return
-            called = threading.Lock()
             called.acquire()
             self._waiting[urgency].append(called)
         if not called.acquire(timeout=self._patience):
-            mine.taken = not self._gave_up(called, urgency)
+            self._take_from_holder(called, urgency)
 
     def give(self) -> Urgency | None:
-        """To whoever is next; what this thread took it for, also where it went on without, else None."""
+        """To whoever is next; what this thread took it for, also where another has it by now, else None."""
         mine = self._mine
         urgency: Urgency | None = getattr(mine, "urgency", None)
         if urgency is not None:
-            mine.urgency = None
-            if mine.taken:
-                mine.taken = False
-                self._call_next()
+            ticket, mine.urgency, mine.ticket = mine.ticket, None, None
+            with self._lock:
+                if ticket is self._holder:
+                    self._call_next()
         return urgency
 
     def _call_next(self) -> None:
-        with self._lock:
-            for line in self._waiting:
-                if line:
-                    line.popleft().release()
-                    return
-            self._taken = False
+        self._holder = None
+        for line in self._waiting:
+            if line:
+                self._holder = called = line.popleft()
+                called.release()
+                return
 
     def pass_on(self, urgency: Urgency) -> None:
         """Let the others have theirs first, and go on with what is less urgent. Nothing in a thread that takes none."""
         if self.give() is not None:
             self.take(urgency)
 
-    def _gave_up(self, called: threading.Lock, urgency: Urgency) -> bool:
+    def _take_from_holder(self, called: threading.Lock, urgency: Urgency) -> None:
         with self._lock:
-            if called not in self._waiting[urgency]:  # it was called at this very moment
-                return False
-            self._waiting[urgency].remove(called)
-            return True
+            if called is not self._holder:  # else it was called at this very moment
+                self._waiting[urgency].remove(called)
+                self._holder = called
 
 
 class _During:
