@@ -108,8 +108,9 @@ class Turn:
 
     def _take_from_holder(self, called: threading.Lock, urgency: Urgency) -> None:
         with self._lock:
-            if called is not self._holder:  # else it was called at this very moment
-                self._waiting[urgency].remove(called)
+            line = self._waiting[urgency]
+            if called in line:  # else it was called at this very moment, and maybe has lost it again since
+                line.remove(called)
                 self._holder = called
 
 

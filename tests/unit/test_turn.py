@@ -85,6 +85,35 @@ def test_whoever_has_waited_long_takes_it_from_the_one_that_has_it() -> None:
         assert turn.is_mine
 
 
+def test_whoever_is_called_as_its_patience_ends_may_have_lost_it_already() -> None:
+    impatient, go_on = threading.Event(), threading.Event()
+
+    class SlowToTake(Turn):
+        def _take_from_holder(self, called: threading.Lock, urgency: Urgency) -> None:
+            if threading.current_thread() is thread:
+                impatient.set()
+                go_on.wait()
+            super()._take_from_holder(called, urgency)
+
+    turn, had = SlowToTake(patience=0.0), list[bool]()
+
+    def run() -> None:
+        with turn.during(Urgency.QUESTION):
+            had.append(turn.is_mine)
+
+    thread = threading.Thread(target=run)
+    with turn.during(Urgency.ANSWER):
+        thread.start()
+        impatient.wait()
+    assert turn._holder is not None  # noqa: SLF001 - the thread is called here, and does not know it yet
+    with turn.during(Urgency.ANSWER):
+        assert turn.is_mine
+        go_on.set()
+        thread.join()
+        assert had == [False]  # it went on without, and nobody has lost anything
+        assert turn.is_mine
+
+
 def test_an_exception_gives_it_back() -> None:
     turn = Turn(FOREVER)
     with pytest.raises(ValueError, match="an error"), turn.during(Urgency.ANSWER):
