@@ -19,6 +19,7 @@ from gateway.claims import Free, Kept
 from gateway.engine import Cancelled
 from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
 from gateway.ledger import Call, End, Usage
+from gateway.running import RunningCalls
 from gateway.store import ConstraintError
 from gateway.trail import NO_TRAIL
 from gateway.waiting import WaitingRoom
@@ -85,7 +86,7 @@ class Admissions:
         self.stopping = False
         self.repeats = threading.BoundedSemaphore(waiting_room)
         self._settled = threading.Condition()
-        self._running: dict[str, Admission] = {}
+        self._running = RunningCalls()
 
     def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
         """The admission of a call that begins now; it notes its steps in the trail."""
@@ -99,12 +100,11 @@ class Admissions:
 
     def beside(self, admission: Admission) -> int:
         """How many other calls of its subscription run in this process."""
-        sid, own = admission.call.subscription_id, admission.call.id
-        return sum(one.call.subscription_id == sid for key, one in list(self._running.items()) if key != own)
+        return self._running.beside(admission)
 
     def note(self) -> None:
         """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""
-        produced = {key: one.produced for key, one in list(self._running.items())}
+        produced = {one.call.id: one.produced for one in self._running.all()}
         if produced:
             self.ledger.note(produced)
 
@@ -112,7 +112,7 @@ class Admissions:
         """The process ends: settle what is left, and send away who waits."""
         self.stopping = True
         self.waiting_room.tell()
-        for one in list(self._running.values()):
+        for one in self._running.all():
             one.settle(status)
         with self._settled:  # those that end at this moment are written by their own threads
             self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
@@ -128,18 +128,17 @@ class Admissions:
 
     def add(self, admission: Admission) -> None:
         """It has a row that is open."""
-        self._running[admission.call.id] = admission
+        self._running.add(admission)
 
     def remove(self, admission: Admission) -> None:
         """It is settled: whoever waits for its tokens looks again."""
-        self._running.pop(admission.call.id, None)
+        self._running.remove(admission)
         with self._settled:
             self._settled.notify_all()
         self.waiting_room.tell()
-        sid = admission.call.subscription_id
-        for one in list(self._running.values()):
-            if one.wake is not None and one.call.subscription_id == sid:
-                one.wake()
+        for one in self._running.of(admission.call.subscription_id):
+            if (wake := one.wake) is not None:
+                wake()
 
 
 class Admission:

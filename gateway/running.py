@@ -1,0 +1,60 @@
+"""The calls of one process that run, by their ids and by whose they are: looked at for every request."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.admission import Admission
+
+
+class RunningCalls:
+    """Calls that have a row which is open. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_id: dict[str, Admission] = {}
+        self._by_subscription: dict[str, dict[str, Admission]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, call: str) -> bool:
+        return call in self._by_id
+
+    def add(self, admission: Admission) -> None:
+        """It runs; again changes nothing."""
+        call = admission.call
+        with self._lock:
+            self._by_id[call.id] = admission
+            self._by_subscription.setdefault(call.subscription_id, {})[call.id] = admission
+
+    def remove(self, admission: Admission) -> None:
+        """It does not, any more, if it did."""
+        call = admission.call
+        with self._lock:
+            self._by_id.pop(call.id, None)
+            of_subscription = self._by_subscription.get(call.subscription_id, {})
+            of_subscription.pop(call.id, None)
+            if not of_subscription:
+                self._by_subscription.pop(call.subscription_id, None)
+
+    def all(self) -> Sequence[Admission]:
+        """Those that run now."""
+        with self._lock:
+            return list(self._by_id.values())
+
+    def of(self, subscription: str) -> Sequence[Admission]:
+        """Those of a subscription, by its id."""
+        with self._lock:
+            return list(self._by_subscription.get(subscription, {}).values())
+
+    def beside(self, admission: Admission) -> int:
+        """How many others of its subscription run."""
+        call = admission.call
+        with self._lock:
+            of_subscription = self._by_subscription.get(call.subscription_id, {})
+            return len(of_subscription) - (call.id in of_subscription)
