@@ -21,7 +21,12 @@ PAGE = (ROOT / "docs" / "traces.md").read_text(encoding="utf-8").partition("## D
 SHOWN = re.findall(r"^```console\n\$ ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
 """Each command, and what is shown below it."""
 
-ID = re.compile(r"^Apim-Trace-Id: ([0-9a-f]{32})\n$")
+
+def trace_id(printed: str) -> str:
+    """The one line that is to be printed of an answer's headers."""
+    found = re.fullmatch(r"Apim-Trace-Id: ([0-9a-f]{32})\n", printed)
+    assert found, printed
+    return found[1]
 
 
 def shell(server: GatewayServer, key: str) -> Callable[..., str]:
@@ -54,25 +59,28 @@ def table(text: str) -> list[list[str]]:
 def test_the_commands_of_the_page_come_out_as_it_shows(managed: GatewayServer) -> None:
     make_token, call, read, show = SHOWN
     key = secrets.token_hex(16)
-    wanted = {"displayName": "Acme", "scope": "/products/starter", "state": "active", "primaryKey": key}
+    wanted: dict[str, object] = {
+        "displayName": "Acme",
+        "scope": "/products/starter",
+        "state": "active",
+        "primaryKey": key,
+    }
     assert manage(managed, "PUT", "/subscriptions/acme", wanted).status == 201
     run = shell(managed, key)
 
     made = json.loads(run(make_token[0]))
     assert made.keys() == json.loads(make_token[1]).keys()
-    for _ in range(6):  # the sixth call in a minute is one too many
-        found = ID.match(run(call[0], made["token"]))
-        assert found
-    old = ID.match(call[1])
-    assert old
+    # The sixth call in a minute is one too many.
+    *_, found = [trace_id(run(call[0], made["token"])) for _ in range(6)]
+    old = trace_id(call[1])
 
-    trace = json.loads(run(read[0].replace(old[1], found[1])))
+    trace = json.loads(run(read[0].replace(old, found)))
     shown = json.loads(read[1])
     assert trace["status"] == shown["status"] == 429
     assert trace.keys() == shown.keys()
     assert steps(trace) == steps(shown)
 
-    printed = table(run(show[0].replace(old[1], found[1])))
+    printed = table(run(show[0].replace(old, found)))
     assert len(printed) == 4
     assert printed == table(show[1])
 
