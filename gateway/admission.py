@@ -328,9 +328,11 @@ class Admission:
         return max(self.noted, self.usage.completion_tokens)
 
     def left(self) -> dict[str, Window]:
-        """What each limit that the ledger holds leaves now, by its name in `Limits`. Raises UnavailableError."""
+        """What each limit leaves now, by its name in `Limits`. Raises UnavailableError."""
         limits = self.limits
         found: dict[str, Window] = {}
+        if limits.rate is not None:
+            found["rate"] = Window(*self._all.rates.left(self.call.subscription_id, limits.rate))
         with self._all.ledger.account(self.call) as account:
             if limits.call_quota is not None:
                 used, window = account.used("calls", limits.call_quota)

@@ -238,7 +238,7 @@ class Gateway:
         return Answer(lease.of(generation) if lease else generation, model, admission.usage, stopwatch, record)
 
     def left(self, caller: Caller) -> Mapping[str, Window]:
-        """What a caller's limits leave it now, by their names in `Limits`; the call rate is told by answers only.
+        """What a caller's limits leave it now, by their names in `Limits`.
 
         Raises:
             UnavailableError: the ledger cannot be reached.

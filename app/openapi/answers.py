@@ -205,6 +205,7 @@ class Left(_Answer):
 class LeftOfLimits(_Answer):
     """What the limits leave now; one that the product does not have is absent."""
 
+    rate = fields.Nested(Left)
     callQuota = fields.Nested(Left)  # noqa: N815
     tokensPerMinute = fields.Nested(Left)  # noqa: N815
     tokenQuota = fields.Nested(Left)  # noqa: N815

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RateWindow(NamedTuple):
-    """A subscription's window after a call was granted.
+    """A subscription's window, after a call that was granted or without one.
 
     Attributes:
         limit: calls that the window has room for.
@@ -50,3 +50,12 @@ class CallRates:
                 f"Rate limit is exceeded. Try again in {seconds} seconds.", retry_after=seconds, limit="call_rate"
             )
         return RateWindow(rate.calls, max(0, rate.calls - taken.used), seconds)
+
+    def left(self, subscription_id: str, rate: Rate) -> RateWindow:
+        """What `take` would meet; counts nothing, and `reset` is 0 where no call is in the window.
+
+        Raises:
+            UnavailableError: the windows are in the store, and it cannot be reached.
+        """
+        seen = self._windows.look(subscription_id, rate.calls, rate.seconds)
+        return RateWindow(rate.calls, rate.calls - seen.used, max(0, math.ceil(seen.wait)))

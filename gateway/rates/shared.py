@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from gateway.rates.memory import MemoryWindows
-from gateway.rates.windows import SKEW, LimitsWindows, Taken
+from gateway.rates.windows import EMPTY, SKEW, LimitsWindows, Seen, Taken
 from gateway.turn import turn
 
 PATIENCE = 0.08
@@ -65,6 +65,11 @@ class RedisWindows(LimitsWindows):
             self._storage.clear(key)
             taken = self._count(key, calls, seconds)
         return taken
+
+    def look(self, key: str, calls: int, seconds: int) -> Seen:
+        """As `Windows.look`. Raises RedisError."""
+        seen = super().look(key, calls, seconds)
+        return EMPTY if seen.wait > seconds + SKEW else seen  # as `take`, which begins it anew
 
     def check(self) -> None:
         """Raises RedisError unless Redis counts calls: one that answers may still be full or read-only."""
@@ -122,6 +127,17 @@ class SharedWindows:
                     self._here.take(key, calls, seconds)
                 return taken
         return self._here.take(key, calls, seconds)
+
+    def look(self, key: str, calls: int, seconds: int) -> Seen:
+        """As `Windows.look`, where `take` would count."""
+        outages = self._outages
+        if not self._away:
+            try:
+                with turn.away():
+                    return self._redis.look(key, calls, seconds)
+            except RedisError as error:
+                self._lost(error, outages)
+        return self._here.look(key, calls, seconds)
 
     def close(self) -> None:
         """Stops looking for Redis and gives its connections back. Not to be used any more."""

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.products import LONGEST_RENEWAL
-from gateway.rates.windows import SKEW, SWEEP_SECONDS, Taken
+from gateway.rates.windows import EMPTY, SKEW, SWEEP_SECONDS, Seen, Taken
 from gateway.store import rate_rows
 
 if TYPE_CHECKING:
@@ -38,6 +38,21 @@ class StoredWindows:
             taken = self._take(connection, key, calls, seconds * _MICROSECONDS)
         self._sweep()
         return taken
+
+    def look(self, key: str, calls: int, seconds: int) -> Seen:
+        """As `Windows.look`. Raises UnavailableError."""
+        length = seconds * _MICROSECONDS
+        with self._store.reading() as connection:
+            now = self._now()
+            newest = rate_rows.newest(connection, key)
+            if newest is None or newest.at > now + SKEW * _MICROSECONDS:
+                return EMPTY
+            oldest = rate_rows.oldest(connection, key, after=now - length)
+            if oldest is None:
+                return EMPTY
+            used = min(calls, newest.number - oldest.number + 1)
+            leaves = rate_rows.time_of(connection, key, newest.number - used + 1)
+        return Seen(used, (leaves + length - now) / _MICROSECONDS)
 
     def _take(self, connection: Connection, key: str, calls: int, length: int) -> Taken:
         now = self._now()

@@ -37,11 +37,29 @@ class Taken(NamedTuple):
     wait: float
 
 
+class Seen(NamedTuple):
+    """A window, without a call.
+
+    Attributes:
+        used: calls in it, as many as it has room for at most.
+        wait: seconds until it has room for one call more than now; 0 where it is empty.
+    """
+
+    used: int
+    wait: float
+
+
+EMPTY = Seen(0, 0.0)
+
+
 class Windows(Protocol):
     """Moving windows of calls by key: exact, whoever else takes from them at the same time."""
 
     def take(self, key: str, calls: int, seconds: int) -> Taken:
         """Counts a call, unless there were `calls` calls in the last `seconds` seconds already."""
+
+    def look(self, key: str, calls: int, seconds: int) -> Seen:
+        """Counts nothing."""
 
 
 class CallRateItem(RateLimitItemPerSecond):
@@ -75,6 +93,13 @@ class LimitsWindows:
         if not taken.granted and taken.used < calls:
             taken = self._take(item, key)
         return taken
+
+    def look(self, key: str, calls: int, seconds: int) -> Seen:
+        """As `Windows.look`. Raises what the storage raises."""
+        item = CallRateItem(calls, seconds)
+        reset, remaining = self._limiter.get_window_stats(item, key)
+        used = calls - remaining
+        return Seen(used, round(reset - self._clock(), _DIGITS)) if used else EMPTY
 
     def _take(self, item: CallRateItem, key: str) -> Taken:
         granted = self._limiter.hit(item, key)

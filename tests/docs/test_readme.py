@@ -63,6 +63,13 @@ def test_the_curl_line_gets_the_answer_that_stands_below_it(gateway_server: Gate
     assert {**shown, "traceId": greedy["traceId"]} == greedy
 
 
+def test_the_last_event_of_a_stream_has_what_is_shown(gateway_server: GatewayServer) -> None:
+    shown = re.findall(r"^data: (\{.*\})$", README, re.MULTILINE)[-1]
+    body = {"prompt": "Hello", "stream": True, "max_tokens": 2}
+    events = re.findall(r"^data: (\{.*\})$", gateway_server.post("/get-data", body).content.decode(), re.MULTILINE)
+    assert list(json.loads(events[-1])) == re.findall(r'"(\w[\w-]*)":', shown)
+
+
 def test_the_error_that_is_shown_is_the_one_that_comes(gateway_server: GatewayServer) -> None:
     reply = gateway_server.post("/get-data", {"prompt": "Hello"}, Ocp_Apim_Subscription_Key="")
     shown = json.loads(block("json", '{"code"'))

@@ -68,6 +68,7 @@ def test_a_caller_sees_its_subscription_and_what_is_left(me: Limited) -> None:
             "sharedCache": False,
         },
         "left": {
+            "rate": {"limit": 1000, "remaining": 999, "resetSeconds": 60},
             "callQuota": {"limit": 10, "remaining": 9, "resetSeconds": None},
             "maxConcurrency": {"limit": 3, "remaining": 3, "resetSeconds": None},
             "tokensPerMinute": {"limit": 100, "remaining": 93, "resetSeconds": 60.0},
@@ -88,7 +89,9 @@ def test_what_runs_is_not_left(me: Limited) -> None:
 def test_to_look_costs_nothing(me: Limited) -> None:
     for path in ("/me/subscription", "/me/usage"):
         assert get(me, path).status == 200
-    assert get(me, "/me/subscription").json["left"]["callQuota"]["remaining"] == 10
+    left = get(me, "/me/subscription").json["left"]
+    assert left["callQuota"]["remaining"] == 10
+    assert left["rate"] == {"limit": 1000, "remaining": 1000, "resetSeconds": 0}
 
 
 def test_usage_is_there_right_after_the_answer(me: Limited) -> None:

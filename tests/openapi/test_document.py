@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.openapi.document import document
 from app.openapi.operation import UndescribedError, is_page
 from app.openapi.security import SCHEMES
+from gateway.settings import ROOT
 from tests.management.conftest import TOKEN, make_api
 from tests.openapi.conftest import check_stream
 
@@ -119,6 +120,23 @@ def test_every_example_fits_its_schema(described: Described) -> None:
             assert described.faults(content["schema"], example["value"], strict=True) == []
             if "x-events" in content:
                 check_stream(described, content, example["value"])
+
+
+def test_every_body_has_an_example_but_for_the_description_itself(described: Described) -> None:
+    for method, path, operation in described.operations():
+        if path == PATH:
+            continue
+        parts = [operation["requestBody"]] if "requestBody" in operation else []
+        for part in map(described.resolve, [*parts, *operation["responses"].values()]):
+            for kind, content in part.get("content", {}).items():
+                assert "examples" in content or "example" in content, (method, path, kind)
+
+
+def test_the_page_lists_every_path(described: Described) -> None:
+    page = (ROOT / "docs" / "openapi.md").read_text(encoding="utf-8")
+    listed = re.search(r"^\$ curl .*/openapi\.json .*\n((?:/.*\n)+)", page, re.MULTILINE)
+    assert listed
+    assert listed[1].splitlines() == list(described.document["paths"])
 
 
 def test_every_single_example_fits_its_schema(described: Described) -> None:

@@ -42,6 +42,7 @@ def test_it_shows_the_state_the_limits_and_what_is_left(visit: Visit, server: Ga
         used = caller.usage()["totalTokens"]
         assert used
         assert f"{100_000 - used:,} of 100,000 left" in limits
+        assert re.search(r"59 of 60 left, one more in (1 min|\d+ s)", limits)
         page.click("text=Forget the key")
         expect(page.locator("#subscription")).to_be_hidden()
         assert page.evaluate("sessionStorage.length") == 0

@@ -64,6 +64,17 @@ def granted(rates: CallRates, tries: int, key: str = "acme") -> int:
     return count
 
 
+def test_what_is_left_is_told_by_whoever_counts(server: RedisServer, rates: CallRates, logs: list[EventDict]) -> None:
+    with closing(RedisWindows(server.url, patience=30)) as other:
+        CallRates(other).take("acme", FIVE)
+    rates.take("acme", FIVE)
+    assert rates.left("acme", FIVE).remaining == 3
+    server.kill()
+    assert rates.left("acme", FIVE).remaining == 4
+    assert told(logs) == [AWAY]
+    assert rates.left("acme", FIVE).remaining == 4
+
+
 def told(logs: list[EventDict]) -> list[EventDict]:
     """What was logged, without the class of the error."""
     return [{name: value for name, value in entry.items() if name != "error"} for entry in logs]

@@ -76,6 +76,33 @@ def test_a_refused_call_is_granted_after_the_seconds_it_was_told_and_not_much_be
         assert rates.take("acme", THREE).remaining == 0
 
 
+def test_to_look_at_a_window_counts_nothing(rates: CallRates, clock: time_machine.Traveller) -> None:
+    assert rates.left("acme", THREE) == (3, 3, 0)
+    rates.take("acme", THREE)
+    clock.shift(10)
+    rates.take("acme", THREE)
+    for _ in range(5):
+        assert rates.left("acme", THREE) == (3, 1, 50)
+    assert rates.left("acme", Rate(1, 60)) == (1, 0, 60)  # the newer one has to leave as well
+    assert rates.left("another", THREE) == (3, 3, 0)
+    rates.take("acme", THREE)
+    assert rates.left("acme", THREE) == (3, 0, 50)
+    clock.shift(51)
+    assert rates.left("acme", THREE) == (3, 1, 9)
+    clock.shift(10)
+    assert rates.left("acme", THREE) == (3, 3, 0)
+
+
+def test_a_call_of_a_clock_that_was_set_back_is_not_looked_at(
+    shared: tuple[str, str], clock: time_machine.Traveller
+) -> None:
+    with ExitStack() as stack:
+        rates = CallRates(open_windows(*shared, stack))
+        assert granted(rates, THREE) == 3
+        clock.shift(-HOUR)
+        assert rates.left("acme", THREE) == (3, 3, 0)
+
+
 def test_a_refused_call_does_not_count(rates: CallRates, clock: time_machine.Traveller) -> None:
     assert granted(rates, THREE) == 3
     clock.shift(60)

@@ -77,7 +77,11 @@ REGENERATE_SECONDARY_KEY = _operation(
     {200: Answer("The new key.", answers.SecondaryKey, {"key": EXAMPLES["regenerate my key"]}, _PRIVATE)}
 )
 
-LIST_PRODUCTS = _operation({200: Answer("A page of them.", answers.ProductPage, headers=_PRIVATE)}, (400,), PAGE)
+LIST_PRODUCTS = _operation(
+    {200: Answer("A page of them.", answers.ProductPage, {"first of three": EXAMPLES["products"]}, _PRIVATE)},
+    (400,),
+    PAGE,
+)
 GET_PRODUCT = _operation({200: _PRODUCT})
 PUT_PRODUCT = replace(
     _operation({200: _PRODUCT, 201: replace(_PRODUCT, description="It is new.")}, _CHANGE, MAY_MATCH),

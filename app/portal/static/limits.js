@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { duration } from "./problem.js";
 
 const NAMES = {
+  rate: "Calls",
   callQuota: "Calls in a period",
   tokensPerMinute: "Tokens a minute",
   tokenQuota: "Tokens in a period",
@@ -31,12 +32,18 @@ const period = (quota) => (quota.period === "lifetime" ? "once" : `each ${quota.
 export function leftBars(left) {
   return Object.entries(left).map(([name, { limit, remaining, resetSeconds }]) => {
     const shown = Math.max(0, remaining);
-    const reset = resetSeconds === null ? null : `anew in ${duration(resetSeconds)}`;
+    const reset = resetText(name, resetSeconds);
     const text = `${shown.toLocaleString("en")} of ${limit.toLocaleString("en")} left`;
     return el("div", { class: "left", "data-left": name },
       el("p", {}, el("span", {}, NAMES[name]), el("span", { class: "soft" }, [text, reset].filter(Boolean).join(", "))),
       el("meter", { min: 0, max: limit, value: shown, low: limit / 10, "aria-label": `${NAMES[name]}: ${text}` }));
   });
+}
+
+function resetText(name, seconds) {
+  if (seconds === null) return null;
+  if (name !== "rate") return `anew in ${duration(seconds)}`;
+  return seconds > 0 ? `one more in ${duration(seconds)}` : null;
 }
 
 /** A list of names and texts, as the children of a `dl`. */
