@@ -53,7 +53,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("gateway.http")
 
 _RECEIVE = 65536
+_ACCEPTS = 64  # new connections in a turn of the loop, so that those that are open are not kept waiting
 _SWEEP_EVERY = 0.25  # seconds: how exactly the deadlines are kept
+_LOOP_PATIENCE = 0.01  # seconds that the main loop waits for its turn: no thread needs as long for what it does in one
 _BEYOND_SECONDS = 5.0  # for the head of a request that is only to be refused
 _LINGER_SECONDS = 2.0  # how long a client may go on sending after its answer, so that it gets to read it
 _LAST_ANSWERS_SECONDS = 0.5  # for those who came just before the end
@@ -256,10 +258,13 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """Whether a new connection is this worker's: it would serve a request, or no other one would."""
         if self.openings is None:
             return True
-        has_place = self._serving + len(self.fresh) < self._most and len(self.connections) < self.worker_connections
-        serves = self.alive and has_place and self.ready()
+        serves = self._would_serve()
         self.openings.tell(self.place, serves=serves)
         return serves or not self.openings.anybody()
+
+    def _would_serve(self) -> bool:
+        has_place = self._serving + len(self.fresh) < self._most and len(self.connections) < self.worker_connections
+        return self.alive and has_place and self.ready()
 
     def _turn(self, *, accepting: bool) -> None:
         self.notify()
@@ -269,6 +274,20 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_EVERY
             self._sweep(now)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """gunicorn's, but in a turn, before all threads.
+
+        Python gives the lock on its interpreter away at each call of the system, and a thread that computes keeps it
+        for milliseconds. The loop makes a dozen such calls for each request: beside one busy thread after the other it
+        could not refuse as many as come.
+        """
+        events = self.poller.select(timeout)
+        if not events:
+            return
+        with turn.during(Urgency.LOOP, _LOOP_PATIENCE) if self.by_turns else contextlib.nullcontext():
+            for key, _ in events:
+                key.data(key.fileobj)
 
     def _drain(self) -> None:
         """Finish the connections there are, for at most `drain_timeout`.
@@ -307,25 +326,39 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     # --- connections, on the main loop --------------------------------------------------------------------
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection and wait for its first request."""
-        if self.alive and not self._is_its_turn():  # another worker has become ready meanwhile, or this one is full
-            return
+        """Take the new connections that are there and wait for their first requests.
+
+        Where there are several workers, those that it would serve are taken one at a time: the next may be another's.
+        """
+        for _ in range(_ACCEPTS):
+            if self.alive and not self._is_its_turn():  # another worker is ready meanwhile, or this one is full
+                return
+            if not self._has_room() or not self._accept_one(listener):
+                return
+            if self.openings is not None and self._would_serve():
+                return
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        """Whether there was one."""
         try:
             sock, client = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        except ConnectionAbortedError:
+            return True
+        except BlockingIOError:
+            return False
         except OSError as error:
             if error.errno not in _OUT_OF_RESOURCES:
                 raise
             _log.warning("no connection accepted", reason=errno.errorcode[error.errno])
             time.sleep(0.1)  # the listener stays readable: do not spin
-            return
+            return False
         sock.settimeout(0)
         beyond = len(self.connections) >= self.worker_connections
         conn = Connection(sock, client, listener.getsockname(), self._refusing, beyond, deadline=0.0)
         self.connections.add(conn)
         self.fresh.add(conn)
         self._watch(conn, self._read_seconds(conn))
+        return True
 
     def _read_seconds(self, conn: Connection) -> float:
         """How long a request may take to arrive. One that is only to be refused does not get long."""

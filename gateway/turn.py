@@ -5,8 +5,8 @@ have come are then all half done when the first of them could be with the engine
 together end together, so the engine's batch has as many empty places as there are requests on their way to it. Here one
 of them is done after the other, and those that are on their way to the engine come first.
 
-A turn is about order and nothing else. Who has waited long takes it from the one that has it, so a thread that waits
-for something meanwhile costs the others a moment, once, and not their answers.
+A turn is about order and nothing else. From one that has had it for long the next takes it, so a thread that waits for
+something meanwhile costs the others a moment, once, and not their answers.
 """
 
 from __future__ import annotations
@@ -14,22 +14,30 @@ from __future__ import annotations
 import enum
 import os
 import threading
+import time
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATIENCE_SECONDS = 0.25
-"""How long a thread waits for its turn before it takes it."""
+"""How long a thread may have the turn before another one takes it."""
 
 
 class Urgency(enum.IntEnum):
     """What a turn is for; the smaller comes first."""
 
-    QUESTION = 0
+    LOOP = 0
+    """The loop that all requests come and go through, which has a little to do for each and never waits."""
+
+    QUESTION = 1
     """A request on its way to the engine."""
 
-    ANSWER = 1
+    ANSWER = 2
     """What somebody waits for."""
 
-    AFTERWARDS = 2
+    AFTERWARDS = 3
     """What nobody waits for: the log line, the metrics."""
 
 
@@ -37,17 +45,20 @@ class Turn:
     """The turn of one process.
 
     Args:
-        patience: seconds that a thread waits for it.
+        patience: seconds that a thread may have it.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, patience: float = PATIENCE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience = patience
+        self._clock = clock
         self.reset()
 
     def reset(self) -> None:
         """As if nobody had it, or waited for it."""
         self._lock = threading.Lock()
         self._holder: object | None = None  # what the thread that has it was given for it
+        self._since = 0.0  # when it got it
         self._waiting: tuple[deque[threading.Lock], ...] = tuple(deque() for _ in Urgency)
         self._mine = threading.local()
 
@@ -57,9 +68,9 @@ class Turn:
         ticket = getattr(self._mine, "ticket", None)
         return ticket is not None and ticket is self._holder
 
-    def during(self, urgency: Urgency) -> _During:
-        """Around what is to be done in a turn."""
-        return _During(self, urgency)
+    def during(self, urgency: Urgency, patience: float | None = None) -> _During:
+        """Around what is to be done in a turn; the patience is that of `take`."""
+        return _During(self, urgency, patience)
 
     def away(self, then: Urgency | None = None) -> _Away:
         """Around a wait: others have the turn meanwhile. Does nothing in a thread that takes none.
@@ -69,18 +80,24 @@ class Turn:
         """
         return _Away(self, then)
 
-    def take(self, urgency: Urgency) -> None:
-        """Wait for it, or for as long as the patience is."""
+    def take(self, urgency: Urgency, patience: float | None = None) -> None:
+        """Wait for it, or until it is time to take it.
+
+        Args:
+            urgency: what it is for.
+            patience: seconds that another may have it, where they are not those of all.
+        """
         called = threading.Lock()  # also what it is known by
         self._mine.urgency, self._mine.ticket = urgency, called
         with self._lock:
             if self._holder is None:
-                self._holder = called
+                self._hand_to(called)
                 return
             called.acquire()
             self._waiting[urgency].append(called)
-        if not called.acquire(timeout=self._patience):
-            self._take_from_holder(called, urgency)
+        left = patience = self._patience if patience is None else patience
+        while left >= 0 and not called.acquire(timeout=left):
+            left = self._take_from_holder(called, urgency, patience)
 
     def give(self) -> Urgency | None:
         """To whoever is next; what this thread took it for, also where another has it by now, else None."""
@@ -97,7 +114,8 @@ class Turn:
         self._holder = None
         for line in self._waiting:
             if line:
-                self._holder = called = line.popleft()
+                called = line.popleft()
+                self._hand_to(called)
                 called.release()
                 return
 
@@ -106,25 +124,35 @@ class Turn:
         if self.give() is not None:
             self.take(urgency)
 
-    def _take_from_holder(self, called: threading.Lock, urgency: Urgency) -> None:
+    def _hand_to(self, called: threading.Lock) -> None:
+        self._holder, self._since = called, self._clock()
+
+    def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float:
+        """Unless it has it for less than the patience; then how many seconds less, and else something below 0."""
         with self._lock:
             line = self._waiting[urgency]
-            if called in line:  # else it was called at this very moment, and maybe has lost it again since
-                line.remove(called)
-                self._holder = called
+            if called not in line:  # it was called at this very moment, and maybe has lost it again since
+                return -1.0
+            left = self._since + patience - self._clock()
+            if left > 0:
+                return left
+            line.remove(called)
+            self._hand_to(called)
+            return -1.0
 
 
 class _During:
     """A context, and no generator: each request has several."""
 
-    __slots__ = ("_turn", "_urgency")
+    __slots__ = ("_patience", "_turn", "_urgency")
 
-    def __init__(self, turn: Turn, urgency: Urgency) -> None:
+    def __init__(self, turn: Turn, urgency: Urgency, patience: float | None) -> None:
         self._turn = turn
         self._urgency = urgency
+        self._patience = patience
 
     def __enter__(self) -> None:
-        self._turn.take(self._urgency)
+        self._turn.take(self._urgency, self._patience)
 
     def __exit__(self, *_: object) -> None:
         self._turn.give()

@@ -63,7 +63,7 @@ def test_passing_it_on_lets_whoever_is_more_urgent_go_first() -> None:
     threads[0].join()
 
 
-def test_whoever_has_waited_long_takes_it_from_the_one_that_has_it() -> None:
+def test_it_is_taken_from_the_one_that_has_had_it_for_long() -> None:
     turn, had = Turn(0.01), list[bool]()
 
     def run() -> None:
@@ -85,15 +85,34 @@ def test_whoever_has_waited_long_takes_it_from_the_one_that_has_it() -> None:
         assert turn.is_mine
 
 
+def test_it_is_not_taken_from_one_that_has_just_got_it_however_long_the_others_have_waited() -> None:
+    now, asked, done = 0.0, threading.Semaphore(0), list[Urgency]()
+
+    def clock() -> float:
+        asked.release()
+        return now
+
+    turn = Turn(0.01, clock)
+    with turn.during(Urgency.ANSWER):
+        (thread,) = in_threads(turn, [Urgency.QUESTION], done)
+        for _ in range(5):  # the thread looks again and again
+            asked.acquire()
+        assert turn.is_mine
+        now = 0.02
+        thread.join()
+        assert done == [Urgency.QUESTION]
+        assert not turn.is_mine
+
+
 def test_whoever_is_called_as_its_patience_ends_may_have_lost_it_already() -> None:
     impatient, go_on = threading.Event(), threading.Event()
 
     class SlowToTake(Turn):
-        def _take_from_holder(self, called: threading.Lock, urgency: Urgency) -> None:
+        def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float:
             if threading.current_thread() is thread:
                 impatient.set()
                 go_on.wait()
-            super()._take_from_holder(called, urgency)
+            return super()._take_from_holder(called, urgency, patience)
 
     turn, had = SlowToTake(patience=0.0), list[bool]()
 
