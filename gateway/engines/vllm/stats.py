@@ -91,6 +91,7 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         self._noted: list[_Noted] = []
         self._loop = asyncio.get_running_loop()
         self._planned = False
+        self._idle: set[int] = set()  # engines that have said so last
         # Where vLLM names prometheus-client's classes to make its metrics of.
         self._gauge_cls = self._kind(Gauge, _NotedGauge)
         self._counter_cls = self._kind(Counter, _NotedCounter)
@@ -101,6 +102,7 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
     def record(self, *args: Any, **kwargs: Any) -> None:
         """Note what vLLM tells of a step."""
         super().record(*args, **kwargs)
+        self._note_idle(*args, **kwargs)
         if not self._planned:
             self._planned = True
             self._loop.call_later(WRITE_SECONDS, self.write)
@@ -110,6 +112,32 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         self._planned = False
         for one in self._noted:
             one.write()
+
+    def _note_idle(
+        self,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: object = None,
+        engine_idx: int = 0,
+    ) -> None:
+        del iteration_stats, mm_cache_stats
+        if scheduler_stats is None:
+            return
+        if scheduler_stats.num_running_reqs or scheduler_stats.num_waiting_reqs:
+            self._idle.discard(engine_idx)
+        elif engine_idx not in self._idle:
+            self._idle.add(engine_idx)
+            self._loop.call_later(WRITE_SECONDS, self._repeat_idle, engine_idx)
+
+    def _repeat_idle(self, engine_idx: int) -> None:
+        """Say once more that an engine has nothing in work.
+
+        It tells one worker alone, and another one may take down later what it heard before; nothing would come after.
+        """
+        if engine_idx in self._idle:
+            self._idle.discard(engine_idx)
+            super().record(SchedulerStats(), None, engine_idx=engine_idx)
+            self.write()
 
     def forget(self) -> None:
         """The engine has nothing in work, or is gone. What was counted stays."""
