@@ -84,3 +84,37 @@ def test_a_counter_and_a_gauge_too(stats: Any) -> None:
     for one in (counter, gauge, counter, gauge):
         one.write()
     assert samples(registry) == {("c_total", ()): sum(VALUES), ("g", ()): VALUES[-1]}
+
+
+def test_that_an_engine_is_idle_is_said_once_more_unless_it_has_work_again(
+    stats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, planned = list[int](), list[Any]()
+    monkeypatch.setattr(
+        stats.PrometheusStatLogger,
+        "record",
+        lambda _self, told, *_, **__: said.append(told.num_running_reqs),
+    )
+    figures = stats.Statistics.__new__(stats.Statistics)
+    figures._noted, figures._planned, figures._idle = [], False, set()  # noqa: SLF001
+    figures._loop = SimpleNamespace(call_later=lambda _seconds, *call: planned.append(call))  # noqa: SLF001
+
+    def step(running: int) -> None:
+        figures.record(stats.SchedulerStats(num_running_reqs=running), None, engine_idx=0)
+
+    def pass_time() -> None:
+        calls, planned[:] = list(planned), []
+        for call, *args in calls:
+            call(*args)
+
+    step(1)
+    pass_time()
+    step(0)
+    assert said == [1, 0]
+    pass_time()
+    assert said == [1, 0, 0]
+    pass_time()
+    step(0)
+    step(2)
+    pass_time()
+    assert said == [1, 0, 0, 0, 2]
