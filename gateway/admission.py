@@ -67,6 +67,9 @@ class Admissions:
         waiting_room: how many calls may wait for tokens before they are in the engine, and how many for another call
             with their key.
         monotonic: seconds.
+
+    Attributes:
+        running: the calls that have a row which is open.
     """
 
     def __init__(
@@ -86,25 +89,16 @@ class Admissions:
         self.stopping = False
         self.repeats = threading.BoundedSemaphore(waiting_room)
         self._settled = threading.Condition()
-        self._running = RunningCalls()
+        self.running = RunningCalls()
 
     def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
         """The admission of a call that begins now; it notes its steps in the trail."""
         call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
         return Admission(self, call, caller.product.limits, trail)
 
-    @property
-    def all_running(self) -> int:
-        """How many calls run in this process."""
-        return len(self._running)
-
-    def beside(self, admission: Admission) -> int:
-        """How many other calls of its subscription run in this process."""
-        return self._running.beside(admission)
-
     def note(self) -> None:
         """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""
-        produced = {one.call.id: one.produced for one in self._running.all()}
+        produced = {one.call.id: one.produced for one in self.running.all()}
         if produced:
             self.ledger.note(produced)
 
@@ -112,31 +106,27 @@ class Admissions:
         """The process ends: settle what is left, and send away who waits."""
         self.stopping = True
         self.waiting_room.tell()
-        for one in self._running.all():
+        for one in self.running.all():
             one.settle(status)
         with self._settled:  # those that end at this moment are written by their own threads
-            self._settled.wait_for(lambda: not self._running, LAST_WRITES_SECONDS)
-
-    def has(self, call: str) -> bool:
-        """Whether a call of this process runs."""
-        return call in self._running
+            self._settled.wait_for(lambda: not self.running, LAST_WRITES_SECONDS)
 
     def wait_for_end(self, call: str, seconds: float) -> None:
         """Until a call of this process is settled, or for so long."""
         with self._settled:
-            self._settled.wait_for(lambda: not self.has(call), seconds)
+            self._settled.wait_for(lambda: call not in self.running, seconds)
 
     def add(self, admission: Admission) -> None:
         """It has a row that is open."""
-        self._running.add(admission)
+        self.running.add(admission)
 
     def remove(self, admission: Admission) -> None:
         """It is settled: whoever waits for its tokens looks again."""
-        self._running.remove(admission)
+        self.running.remove(admission)
         with self._settled:
             self._settled.notify_all()
         self.waiting_room.tell()
-        for one in self._running.of(admission.call.subscription_id):
+        for one in self.running.of(admission.call.subscription_id):
             if (wake := one.wake) is not None:
                 wake()
 

@@ -120,13 +120,13 @@ class Idempotency:
 
     def _pause(self, running: Runs, seconds: float, gone: threading.Event) -> None:
         with turn.away():
-            if self._admissions.has(running.call):
+            if running.call in self._admissions.running:
                 self._admissions.wait_for_end(running.call, seconds)
             else:
                 gone.wait(seconds)
 
     def _runs(self, envelope: Envelope, running: Runs) -> bool:
-        here = self._admissions.has(running.call)
+        here = running.call in self._admissions.running
         return here or self._admissions.ledger.running_for(envelope.claim) is not None
 
 

@@ -107,7 +107,7 @@ class Gateway:
         self._idempotency = Idempotency(admissions, hasher.derived("idempotency"))
         self._keeper = Keeper(admissions)
         self._backlog = Backlog(longest_queue)
-        self._observer = Observer(engine, self._backlog, lambda: bool(admissions.all_running))
+        self._observer = Observer(engine, self._backlog, lambda: bool(admissions.running))
         self._cache_salt = hasher.cache_salt
         self._request_timeout = request_timeout
         self._clock = clock
@@ -334,7 +334,7 @@ class Gateway:
 
         A subscription's second running call goes behind everybody's first, so many calls of one cannot starve another.
         """
-        turn = min(self._admissions.beside(admission), _TURNS - 1)
+        turn = min(self._admissions.running.beside(admission), _TURNS - 1)
         return (admission.limits.priority or 0) * _TURNS + turn
 
     def _model_to_answer(self, name: str | None) -> Model:

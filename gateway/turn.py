@@ -95,8 +95,9 @@ class Turn:
                 return
             called.acquire()
             self._waiting[urgency].append(called)
-        left = patience = self._patience if patience is None else patience
-        while left >= 0 and not called.acquire(timeout=left):
+        patience = self._patience if patience is None else patience
+        left: float | None = patience
+        while left is not None and not called.acquire(timeout=left):
             left = self._take_from_holder(called, urgency, patience)
 
     def give(self) -> Urgency | None:
@@ -127,18 +128,18 @@ class Turn:
     def _hand_to(self, called: threading.Lock) -> None:
         self._holder, self._since = called, self._clock()
 
-    def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float:
-        """Unless it has it for less than the patience; then how many seconds less, and else something below 0."""
+    def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float | None:
+        """How many seconds it is too early for that; None once nothing is left to wait for."""
         with self._lock:
             line = self._waiting[urgency]
             if called not in line:  # it was called at this very moment, and maybe has lost it again since
-                return -1.0
+                return None
             left = self._since + patience - self._clock()
             if left > 0:
                 return left
             line.remove(called)
             self._hand_to(called)
-            return -1.0
+            return None
 
 
 class _During:

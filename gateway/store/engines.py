@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.pool import ConnectionPoolEntry
 
-# Requests hold a connection for well under a millisecond, so a few serve hundreds of threads. The one that was given
-# back last is the next: SQLite's pages in it are the freshest, and each of the others would have to read them again.
-_POOL = {"pool_size": 8, "max_overflow": 8, "pool_use_lifo": True}
+# Requests hold a connection for well under a millisecond, so a few serve hundreds of threads.
+_POOL = {"pool_size": 8, "max_overflow": 8}
 _WRITES = "gateway_writes"
 _FORMS = "Write it as sqlite:///path or postgresql://user:password@host/database"
 

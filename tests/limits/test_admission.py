@@ -261,7 +261,7 @@ def test_who_waits_longest_goes_first(store: Store, book: Book) -> None:
     first.join(10)
     assert large == [40]
     assert second.leased == 0
-    (running,) = patient.admissions._running.all()  # noqa: SLF001
+    (running,) = patient.admissions.running.all()
     patient.finish(running, 0)
     thread.join(10)
     assert second.leased == 4

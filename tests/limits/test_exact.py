@@ -53,7 +53,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def running(self) -> list[Admission]:
         """All calls that run."""
-        return [call for process in self.processes for call in process.admissions._running.all()]  # noqa: SLF001
+        return [call for process in self.processes for call in process.admissions.running.all()]
 
     @rule(target=admitted, which=st.integers(0, 1), prompt=st.integers(1, 40), most=st.integers(1, 400))
     def admit(self, which: int, prompt: int, most: int) -> Admission | None:
@@ -99,7 +99,7 @@ class Interleavings(RuleBasedStateMachine):
     def kill(self, which: int, engine_lives: bool) -> None:  # noqa: FBT001 - hypothesis names it
         """A process dies; the other one settles what it left."""
         dead, living = self.processes[which], self.processes[1 - which]
-        calls = list(dead.admissions._running.all())  # noqa: SLF001
+        calls = list(dead.admissions.running.all())
         if not engine_lives:
             Keeper(dead.admissions).beat()  # as it did within the last second
         produced = {call.call.id: call.usage.completion_tokens if engine_lives else None for call in calls}

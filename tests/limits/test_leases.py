@@ -91,7 +91,7 @@ def test_who_holds_what_another_needs_wakes_it_when_it_ends(
 ) -> None:
     other = book.admitted(tokens(500), PROMPT, 128)
     limits = tokens(PROMPT + LENGTH + PROMPT + 100)
-    gateway._admissions._running.add(other)  # noqa: SLF001 - of the same process
+    gateway._admissions.running.add(other)  # noqa: SLF001 - of the same process
     other._all = gateway._admissions  # noqa: SLF001
     admission, answer = begin(gateway, limits)
     reading = threading.Thread(target=lambda: list(answer), daemon=True)

@@ -133,7 +133,7 @@ def test_a_call_whose_end_is_faulty_is_not_shown_as_alive(book: Book, monkeypatc
     call = book.admitted(tokens(100))
     with away(book, monkeypatch, InternalError("a bug")), pytest.raises(InternalError):
         call.settle(200)
-    assert book.admissions.all_running == 0
+    assert len(book.admissions.running) == 0
 
 
 def test_a_beat_that_fails_is_not_the_last(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_whoever_is_called_as_its_patience_ends_may_have_lost_it_already() -> No
     impatient, go_on = threading.Event(), threading.Event()
 
     class SlowToTake(Turn):
-        def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float:
+        def _take_from_holder(self, called: threading.Lock, urgency: Urgency, patience: float) -> float | None:
             if threading.current_thread() is thread:
                 impatient.set()
                 go_on.wait()
@@ -124,7 +124,7 @@ def test_whoever_is_called_as_its_patience_ends_may_have_lost_it_already() -> No
     with turn.during(Urgency.ANSWER):
         thread.start()
         impatient.wait()
-    assert turn._holder is not None  # noqa: SLF001 - the thread is called here, and does not know it yet
+    assert waiting(turn) == 0  # the thread is called here, and does not know it yet
     with turn.during(Urgency.ANSWER):
         assert turn.is_mine
         go_on.set()
