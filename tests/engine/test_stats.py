@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
 def test_a_counter_and_a_gauge_too(stats: Any) -> None:
     registry = CollectorRegistry()
     counter = stats._NotedCounter(Counter("c", "c", registry=registry))  # noqa: SLF001
-    gauge = stats._NotedGauge(Gauge("g", "g", registry=registry))  # noqa: SLF001
+    gauge = stats._NotedGauge(Gauge("g", "g", registry=registry), time.time)  # noqa: SLF001
     for value in VALUES:
         counter.inc(value)
         gauge.set(value)
@@ -86,35 +87,16 @@ def test_a_counter_and_a_gauge_too(stats: Any) -> None:
     assert samples(registry) == {("c_total", ()): sum(VALUES), ("g", ()): VALUES[-1]}
 
 
-def test_that_an_engine_is_idle_is_said_once_more_unless_it_has_work_again(
-    stats: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said, planned = list[int](), list[Any]()
-    monkeypatch.setattr(
-        stats.PrometheusStatLogger,
-        "record",
-        lambda _self, told, *_, **__: said.append(told.num_running_reqs),
-    )
-    figures = stats.Statistics.__new__(stats.Statistics)
-    figures._noted, figures._planned, figures._idle = [], False, set()  # noqa: SLF001
-    figures._loop = SimpleNamespace(call_later=lambda _seconds, *call: planned.append(call))  # noqa: SLF001
-
-    def step(running: int) -> None:
-        figures.record(stats.SchedulerStats(num_running_reqs=running), None, engine_idx=0)
-
-    def pass_time() -> None:
-        calls, planned[:] = list(planned), []
-        for call, *args in calls:
-            call(*args)
-
-    step(1)
-    pass_time()
-    step(0)
-    assert said == [1, 0]
-    pass_time()
-    assert said == [1, 0, 0]
-    pass_time()
-    step(0)
-    step(2)
-    pass_time()
-    assert said == [1, 0, 0, 0, 2]
+def test_of_two_workers_the_one_with_the_later_step_is_shown_and_not_the_one_that_heard_last(stats: Any) -> None:
+    written = list[tuple[float, float]]()
+    gauge = SimpleNamespace(_value=SimpleNamespace(set=lambda number, timestamp: written.append((number, timestamp))))
+    now = time.monotonic()
+    for step, running in ((now - 50, 0.0), (now - 100, 1.0)):  # the second one is late with what came before
+        worker = stats.Statistics.__new__(stats.Statistics)
+        worker.step(step)
+        noted = stats._NotedGauge(gauge, worker._moment)  # noqa: SLF001
+        noted.set(running)
+        noted.write()
+    (idle, idle_at), (_, busy_at) = written
+    assert (idle, round(idle_at - busy_at)) == (0.0, 50)
+    assert round(time.time() - idle_at) in {50, 51}

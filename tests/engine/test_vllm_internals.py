@@ -147,7 +147,7 @@ def test_metrics_are_made_as_stats_py_does_it() -> None:
 
 def test_times_are_taken_as_timings_py_does_it() -> None:
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
-    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs  # noqa: PLC0415
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
     from vllm.v1.engine.input_processor import InputProcessor  # noqa: PLC0415
     from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
@@ -163,5 +163,8 @@ def test_times_are_taken_as_timings_py_does_it() -> None:
     assert given[1:3] == ["engine_core_outputs", "engine_core_timestamp"]
     handler = "".join(inspect.getsource(AsyncLLM._run_output_handler).split())  # noqa: SLF001
     assert "process_outputs(outputs_slice,outputs.timestamp," in handler
+    # A step without outputs has its time too, and is told on right after it was received.
+    assert "outputs=awaitengine_core.get_output_async()" in handler
+    assert "self.timestamp = time.monotonic()" in inspect.getsource(EngineCoreOutputs.__post_init__)
     named = inspect.getsource(InputProcessor.assign_request_id)
     assert "request.external_req_id = request.request_id" in named

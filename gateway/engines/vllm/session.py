@@ -72,6 +72,8 @@ class Session:
         self._created = attachment.created
         loggers = llm.logger_manager.stat_loggers if llm.logger_manager is not None else ()
         self._statistics = [one for one in loggers if isinstance(one, Statistics)]
+        if self._statistics:
+            self._tell_steps(llm.engine_core)
         self._model_config = attachment.vllm_config.model_config
         self._defaults = self._model_config.get_diff_sampling_param()
         # An answer's length is the caller's and its product's to limit, not a generation config's.
@@ -194,6 +196,19 @@ class Session:
         except (TimeoutError, EngineDeadError) as error:
             raise UnavailableError("The model does not answer. Try again.", retry_after=2) from error
         return answers
+
+    def _tell_steps(self, core: Any) -> None:
+        """Have the statistics know the time of each step before what it tells, also of one without an output."""
+        receive = core.get_output_async
+
+        @functools.wraps(receive)
+        async def received() -> Any:
+            outputs = await receive()
+            for statistics in self._statistics:
+                statistics.step(outputs.timestamp)
+            return outputs
+
+        core.get_output_async = received
 
     def _step(self) -> None:
         """The engine has made a step."""

@@ -91,18 +91,29 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         self._noted: list[_Noted] = []
         self._loop = asyncio.get_running_loop()
         self._planned = False
-        self._idle: set[int] = set()  # engines that have said so last
+        self._step: float | None = None
         # Where vLLM names prometheus-client's classes to make its metrics of.
-        self._gauge_cls = self._kind(Gauge, _NotedGauge)
+        self._gauge_cls = self._kind(Gauge, lambda gauge: _NotedGauge(gauge, self._moment))
         self._counter_cls = self._kind(Counter, _NotedCounter)
         self._histogram_cls = self._kind(Histogram, _NotedHistogram)
         super().__init__(vllm_config, engine_indexes)
         self.forget()  # what an engine before this one had in work
 
+    def step(self, at: float) -> None:
+        """What vLLM tells from now on is of this step of the engine's: seconds of the machine's monotonic clock.
+
+        Of the gauges of several workers the newest is shown, which need not be the one that was heard last: an idle
+        engine says so to one worker alone, and another one may be late with what it heard before.
+        """
+        self._step = at
+
+    def _moment(self) -> float:
+        """The time of the step, as `time.time` has it."""
+        return time.time() if self._step is None else time.time() - time.monotonic() + self._step
+
     def record(self, *args: Any, **kwargs: Any) -> None:
         """Note what vLLM tells of a step."""
         super().record(*args, **kwargs)
-        self._note_idle(*args, **kwargs)
         if not self._planned:
             self._planned = True
             self._loop.call_later(WRITE_SECONDS, self.write)
@@ -113,34 +124,9 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         for one in self._noted:
             one.write()
 
-    def _note_idle(
-        self,
-        scheduler_stats: SchedulerStats | None,
-        iteration_stats: IterationStats | None,
-        mm_cache_stats: object = None,
-        engine_idx: int = 0,
-    ) -> None:
-        del iteration_stats, mm_cache_stats
-        if scheduler_stats is None:
-            return
-        if scheduler_stats.num_running_reqs or scheduler_stats.num_waiting_reqs:
-            self._idle.discard(engine_idx)
-        elif engine_idx not in self._idle:
-            self._idle.add(engine_idx)
-            self._loop.call_later(WRITE_SECONDS, self._repeat_idle, engine_idx)
-
-    def _repeat_idle(self, engine_idx: int) -> None:
-        """Say once more that an engine has nothing in work.
-
-        It tells one worker alone, and another one may take down later what it heard before; nothing would come after.
-        """
-        if engine_idx in self._idle:
-            self._idle.discard(engine_idx)
-            super().record(SchedulerStats(), None, engine_idx=engine_idx)
-            self.write()
-
     def forget(self) -> None:
         """The engine has nothing in work, or is gone. What was counted stays."""
+        self._step = None
         for index in self.engine_indexes:
             super().record(SchedulerStats(), None, engine_idx=index)
         self.write()
@@ -189,19 +175,20 @@ class _NotedCounter:
 
 
 class _NotedGauge:
-    def __init__(self, gauge: Any) -> None:
+    def __init__(self, gauge: Any, moment: Callable[[], float]) -> None:
         self._gauge = gauge
+        self._moment = moment
         self._last: tuple[float, float] | None = None
 
     def set(self, value: float) -> None:
-        self._last = float(value), time.time()
+        self._last = float(value), self._moment()
 
     def set_to_current_time(self) -> None:
         self.set(time.time())
 
     def write(self) -> None:
         if self._last is not None:
-            # Of the gauges of several processes the one that was set last is shown: it was set when vLLM said so.
+            # Of the gauges of several processes the one with the newest time is shown.
             self._gauge._value.set(self._last[0], timestamp=self._last[1])  # noqa: SLF001
             self._last = None
 
