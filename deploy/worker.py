@@ -6,8 +6,9 @@ without blocking, and a thread gets a request only once it is whole:
     accept -> READING (main loop) -> serving (pool thread) -> READING again, or CLOSING (main loop)
 
 So a client that sends slowly costs a buffer and no thread, and a deadline is a number that the main loop
-looks at. `docs/decisions/0002-worker-class.md` has the reasons; `deploy.worker_request` reads requests out of
-the buffers; `deploy.worker_refusal` has the answers to what is refused.
+looks at. `docs/decisions/0002-worker-class.md` has the reasons; `deploy.worker_connection` is what the loop
+knows of a connection; `deploy.worker_request` reads requests out of the buffers; `deploy.worker_refusal` has
+the answers to what is refused.
 
 A connection belongs to one thread at a time: to the main loop while it is in `GatewayWorker.waiting`, to a
 pool thread between `_serve_soon` and `Loan.end`. That is why there are no locks.
@@ -16,20 +17,17 @@ pool thread between `_serve_soon` and `Loan.end`. That is why there are no locks
 from __future__ import annotations
 
 import contextlib
-import enum
 import errno
 import io
 import os
 import selectors
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -39,9 +37,10 @@ import structlog
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from app.contract import new_trace_id, trace_id_from
+from app.contract import trace_id_from
+from deploy.worker_connection import After, Connection, State
 from deploy.worker_refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping, answer_to, render
-from deploy.worker_request import Framing, GatewayRequest, Unread, framing_of, read_head
+from deploy.worker_request import GatewayRequest, Unread, framing_of, read_head
 from deploy.worker_socket import AnswerSocket
 from gateway.turn import Urgency, turn
 
@@ -63,63 +62,8 @@ _LINGER_BYTES = 16 << 20  # and how much
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class State(enum.Enum):
-    """What a connection is doing."""
-
-    READING = enum.auto()  # waiting for a request, or in the middle of one
-    CLOSING = enum.auto()  # answered for the last time; what still comes is thrown away
-
-
-class After(enum.Enum):
-    """What becomes of a connection after a pool thread had it."""
-
-    KEEP = enum.auto()
-    CLOSE = enum.auto()
-    RESET = enum.auto()  # the client must not take what it has for the whole answer, or takes nothing at all
-
-
 class ClientGoneError(Exception):
     """The client stopped reading, or hung up, while it was being answered."""
-
-
-@dataclass(eq=False)
-class Connection:
-    """One client's connection, and the request that is being read from it."""
-
-    sock: socket.socket
-    client: Any
-    server: Any
-    late: bool  # made after the server was told to stop
-    beyond: bool  # made when as many were open as may be
-    deadline: float
-    state: State = State.READING
-    buffer: bytearray = field(default_factory=bytearray)
-    started: float = 0.0  # when the first byte of this request came
-    tried: int = 0  # how many bytes of an incomplete head were given to the parser last
-    request: GatewayRequest | None = None  # set once the head is read
-    framing: Framing | None = None  # the same
-    vital: bool = False  # the same; whether it is served although the server is full
-    trace_id: str = field(default_factory=new_trace_id)
-    served: int = 0
-    discarded: int = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request has begun."""
-        return self.state is State.READING and not self.buffer and self.request is None
-
-    def forget_request(self) -> None:
-        """Make ready for the next request; what has arrived of it stays in the buffer."""
-        self.request = self.framing = None
-        self.vital = False
-        self.tried = 0
-        self.trace_id = new_trace_id()
-
-    def abort(self) -> None:
-        """Close with a reset, so that the client sees an error, and what waits to be sent is dropped."""
-        with contextlib.suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
 
 
 class _Count:
