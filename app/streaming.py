@@ -16,11 +16,11 @@ from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway.engine import Cancelled, Chunk, Delta, Finish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from app.telemetry import Entry
-    from gateway.engine import Event
+    from gateway.engine import Event, Passing
     from gateway.errors import GatewayError
     from gateway.sealing import KeptAnswer, Recording
     from gateway.service import Answer
@@ -156,6 +156,8 @@ class _Stream:
         return response
 
     def _sent(self) -> Iterator[bytes]:
+        if self._recording is None:
+            self._answer.passing = self._offered()
         try:
             with _watched(self._answer, self._entry):
                 for event in self._events:
@@ -169,6 +171,16 @@ class _Stream:
             failure = self._note(error)
             yield self._dialect.failure(errors.body_of(failure))
             raise StreamBrokenError from None
+
+    def _offered(self) -> Passing | None:
+        """What writes an event's piece while the request's thread waits, on a server that can do that."""
+        offer: Callable[[bytes], bool] | None = request.environ.get("gateway.offer")  # `deploy.worker` has it
+
+        def passing(event: Event) -> bool:
+            piece = self._dialect.event(self._answer, event, self._entry.trace_id)
+            return not piece or (offer is not None and offer(piece))
+
+        return passing if offer is not None else None
 
     def _take(self, event: Event) -> bytes:
         piece = self._dialect.event(self._answer, event, self._entry.trace_id)

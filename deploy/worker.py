@@ -502,6 +502,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             response, environ = wsgi.create(req, sock, conn.client, conn.server, self.cfg)
             environ["wsgi.multithread"] = True
             environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
+            environ["gateway.offer"] = partial(_offer, response)
             self._count(response, unread=isinstance(conn.framing, Unread))
             return self._respond(loan, response, environ)
         except ClientGoneError as gone:
@@ -597,6 +598,18 @@ def _send(write: Callable[..., None], *args: Any) -> None:
         write(*args)
     except OSError as error:
         raise ClientGoneError from error
+
+
+def _offer(response: Any, piece: bytes) -> bool:
+    """Send a piece from another thread, while this request's own waits for the next; whether all of it was taken.
+
+    If not, nothing has failed yet: the piece is to be written as ever, and what has been sent of it is left out then.
+    """
+    framed = b"%X\r\n%b\r\n" % (len(piece), piece) if response.chunked else piece  # as gunicorn does
+    taken: bool = response.sock.offer(framed)
+    if taken:
+        response.sent += len(piece)
+    return taken
 
 
 def _path_in(head: bytearray) -> str:

@@ -28,6 +28,18 @@ class AnswerSocket:
         self._sock = sock
         self._patience = patience
         self._head: bytes | None = None
+        self._offered = 0  # bytes of what is sent next that have gone out already
+
+    def offer(self, data: bytes) -> bool:
+        """Send without waiting; whether all of it went out. What did not is left for `sendall` of the same data."""
+        if self._head != b"" or self._offered:
+            return False
+        try:
+            sent = self._sock.send(data)
+        except OSError:  # it would have to wait, or the client is gone: `sendall` will see
+            return False
+        self._offered = sent % len(data)
+        return sent == len(data)
 
     def fileno(self) -> int:
         """The descriptor; negative once it is closed."""
@@ -65,7 +77,8 @@ class AnswerSocket:
             self._sock.settimeout(0)
 
     def _send(self, data: bytes) -> None:
-        rest, deadline = memoryview(data), 0.0
+        rest, deadline = memoryview(data)[self._offered :], 0.0
+        self._offered = 0
         while rest:
             try:
                 rest = rest[self._sock.send(rest) :]

@@ -6,11 +6,12 @@ cannot be made otherwise. One suite of tests (`tests/engine`) runs over both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 Phase = Literal[
     "starting",
@@ -146,6 +147,9 @@ class Chunk:
 
 
 Event = Delta | Chunk | Finish
+
+Passing = Callable[[Event], bool]
+"""What may be done with an event in place of waking its reader; whether it was done. If not, the reader gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +288,13 @@ class Cancelled(Exception):  # noqa: N818 - named like asyncio's and trio's: it 
 class Generation(Protocol):
     """One answer in the making."""
 
-    def next(self, timeout: float | None) -> Event:
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
         """Wait for the next event: deltas as they come, then one Finish.
 
         Args:
             timeout: most seconds to wait; None for as long as it takes.
+            passing: may be called with deltas and chunks while this waits, from one other thread, in their order; those
+                that it has taken are not given here.
 
         Raises:
             TimeoutError: no event came in time; the generation goes on.

@@ -16,7 +16,7 @@ from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:
     from gateway.admission import Admission
-    from gateway.engine import EngineGeneration, Event, Timings
+    from gateway.engine import EngineGeneration, Event, Passing, Timings
 
 # What others give back in this process is told at once; in another one it is looked for, less and less often.
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -50,14 +50,14 @@ class LeasedGeneration:
         self._generation = generation
         return self
 
-    def next(self, timeout: float | None) -> Event:
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
         """The next event; meanwhile the lease is seen to."""
         give_up = None if timeout is None else time.monotonic() + timeout
         while True:
             if self._due():
                 self._extend()
             try:
-                return self._started().next(self._pause(give_up))
+                return self._started().next(self._pause(give_up), passing)
             except TimeoutError:
                 if give_up is not None and time.monotonic() >= give_up:
                     raise

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.admission import Admission, Admissions, Window
-    from gateway.engine import Engine, Event, Generation, OpenAIRequest
+    from gateway.engine import Engine, Event, Generation, OpenAIRequest, Passing
     from gateway.keys import KeyHasher
     from gateway.ledger import Usage
     from gateway.sealing import KeptAnswer
@@ -350,6 +350,8 @@ class Answer:
         model: the model that answers.
         usage: what it has cost so far, and exactly when the iteration is over or closed.
         finish: how it ended, once it has.
+        passing: takes what comes while the iteration waits for it, in another thread, and has passed it on then; what
+            it does not take is iterated over. It is never called with a Finish.
     """
 
     def __init__(
@@ -363,6 +365,7 @@ class Answer:
         self.model = model
         self.usage = usage
         self.finish: Finish | None = None
+        self.passing: Passing | None = None
         self._generation = generation
         self._stopwatch = stopwatch
         self._record = record or _Record(NO_TRAIL, NO_STEP)
@@ -400,7 +403,7 @@ class Answer:
         left = self._stopwatch.left()
         try:
             with turn.away(then=Urgency.ANSWER):
-                event = self._generation.next(left) if left > 0 else None
+                event = self._generation.next(left, self.passing and self._pass) if left > 0 else None
         except TimeoutError:
             event = None
         except Cancelled as cancelled:
@@ -414,6 +417,14 @@ class Answer:
             raise _too_late(self._stopwatch)
         self._account(event)
         return event
+
+    def _pass(self, event: Event) -> bool:
+        """In the courier's thread, while the iteration waits."""
+        if isinstance(event, Finish) or self.passing is None or not self.passing(event):
+            return False
+        self._account(event)
+        self.usage.delivered_tokens += event.tokens
+        return True
 
     def _account(self, event: Event) -> None:
         if isinstance(event, Finish):

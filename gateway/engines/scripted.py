@@ -6,7 +6,6 @@ It is never the proof that something works; the tests with vLLM are. Ids are the
 from __future__ import annotations
 
 import json
-import queue
 import threading
 import time
 from dataclasses import dataclass
@@ -29,11 +28,12 @@ from gateway.engine import (
     nobody_to_tell,
 )
 from gateway.errors import InvalidRequestError, UnavailableError
+from gateway.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gateway.engine import EngineGeneration, Lease, Message, OpenAIRequest, Prepared, Terms
+    from gateway.engine import EngineGeneration, Lease, Message, OpenAIRequest, Passing, Prepared, Terms
 
 
 _REMEMBERED = 1000  # requests: it may serve any number of them
@@ -165,7 +165,8 @@ class _Completion:
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._started().extend(lease, last=last)
 
-    def next(self, timeout: float | None) -> Event:
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
+        del passing  # its events are made where they are read
         if self._end is not None:
             return self._end
         while isinstance(event := self._started().next(timeout), Delta):
@@ -222,22 +223,14 @@ class _Generation:
         self._low = False  # the lease has been told so
         self._produced = 0
         self._ended = False
-        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+        self._events: Relay[Event] = Relay()
         self._cancelled = False
         self._changed = threading.Condition()
         engine.count(+1)
         threading.Thread(target=self._run, name="scripted-engine", daemon=True).start()
 
-    def next(self, timeout: float | None) -> Event:
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError from None
-        if event is None:
-            raise TimeoutError
-        if isinstance(event, Exception):
-            raise event
-        return event
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
+        return self._events.get(timeout, passing)
 
     def cancel(self) -> None:
         with self._changed:
@@ -279,7 +272,7 @@ class _Generation:
             self._produced += 1
             self._last_token = time.monotonic()
             self._first_token = self._first_token or self._last_token
-            self._events.put(Delta(character, [ord(character)]))
+            self._events.pass_on(Delta(character, [ord(character)]))
         return Finish("stop" if self._produced == len(self._script.text) else "length", self._produced)
 
     def _hold(self, *, more: bool) -> None:

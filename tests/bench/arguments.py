@@ -28,7 +28,7 @@ _DEFAULT = "abce"
 _OUTPUT = ROOT / "var" / "bench.md"
 
 # Answers that each caller gets in a cell, one after the other, and most of all of them together. All callers begin at
-# the same moment, and at the end the engine runs empty: with few answers each, that would be much of a cell.
+# the same moment: with few answers each, that would be much of a cell.
 _EACH, _MOST = 15, 1024
 
 OPERATIONS: tuple[Operation, ...] = ("get-data", "chat")
@@ -70,7 +70,7 @@ class Arguments:
 
     def requests(self, level: int) -> int:
         """How many requests each side answers in a cell."""
-        return max(4, level) if self.quick else max(8, min(_EACH * level, _MOST))
+        return max(4, 2 * level) if self.quick else max(8, min(_EACH * level, _MOST))
 
 
 def parse(argv: Sequence[str]) -> Arguments:

@@ -86,14 +86,15 @@ class BareEngine:
         self._served += 1
         streams = params.output_kind is RequestOutputKind.DELTA
         first, tokens, pieces = None, 0, []
-        started = time.perf_counter()
+        started = time.monotonic()
         async for output in self._llm.generate(TokensPrompt(prompt_token_ids=ids), params, f"bare-{self._served}"):
             completion = output.outputs[0]
             if first is None and streams and completion.token_ids:
-                first = time.perf_counter() - started
+                first = time.monotonic() - started
             tokens += len(completion.token_ids)
             pieces.append(completion.text)
-        return Sample(first, time.perf_counter() - started, len(ids), tokens, "".join(pieces))
+        total = time.monotonic() - started
+        return Sample(first, total, len(ids), tokens, "".join(pieces), started)
 
     def _params(self, max_tokens: int, *, stream: bool) -> SamplingParams:
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415

@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import gc
 import os
-import queue
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,11 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.engine import Cancelled, Delta, Event, Finish, Standing
 from gateway.engines.scripted import ScriptedEngine
 from gateway.engines.vllm.pulse import Pulse
+from gateway.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.engine import EngineGeneration, Lease, Sampling, Terms
+    from gateway.engine import EngineGeneration, Lease, Passing, Sampling, Terms
 
 AT_ONCE = "At once"
 PACED = "In steps"
@@ -167,18 +167,10 @@ class _Generation:
         self._asked = time.monotonic()
         self._tokens = tokens
         self._produced = 0
-        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+        self._events: Relay[Event] = Relay()
 
-    def next(self, timeout: float | None) -> Event:
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError from None
-        if event is None:
-            raise TimeoutError
-        if isinstance(event, Exception):
-            raise event
-        return event
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
+        return self._events.get(timeout, passing)
 
     def cancel(self) -> None:
         self._events.put(Cancelled(self._produced))
@@ -202,7 +194,8 @@ class _Generation:
             words[0] = f"{self._asked:.6f} {first:.6f}"
         if produced == self._tokens:
             words[-1] += f" {last:.6f}"
-        self._events.put(Delta("".join(words), range(self._produced, produced), first))
+        hand_on = self._events.put if produced == self._tokens else self._events.pass_on
+        hand_on(Delta("".join(words), range(self._produced, produced), first))
         self._produced = produced
         if produced == self._tokens:
             self._events.put(Finish("length", produced))

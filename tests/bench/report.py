@@ -96,7 +96,9 @@ def _sections(result: Result) -> list[str]:
         return table(["", *(TITLES[name] for name in names)], rows)
 
     return [
-        "## Output tokens a second\n\n" + of(lambda series: series.tokens_per_second, ".0f"),
+        "## Output tokens a second\n\nWhile all callers were at work: until the last prompt was sent.\n\n"
+        + of(lambda series: series.tokens_per_second, ".0f"),
+        "From the first request to the last answer:\n\n" + of(lambda series: series.tokens_to_the_end, ".0f"),
         "## Requests a second\n\n" + of(lambda series: series.requests_per_second, ".1f"),
         "## Time to the first token, ms\n\nAsyncLLM: its first output with a token. Servers: the first event with "
         "text, at the caller.\n\np50:\n\n" + of(lambda series: series.first_p50, ".1f", 1000),

@@ -31,6 +31,7 @@ class Series:
 
     tokens_per_second: list[float] = field(default_factory=list)
     requests_per_second: list[float] = field(default_factory=list)
+    tokens_to_the_end: list[float] = field(default_factory=list)  # a second, to the last answer
     first_p50: list[float] = field(default_factory=list)
     first_p99: list[float] = field(default_factory=list)
     total_p50: list[float] = field(default_factory=list)
@@ -46,8 +47,9 @@ class Series:
     ) -> None:
         """Take down a round; CPU in seconds."""
         thousands = outcome.output_tokens / 1000
-        self.tokens_per_second.append(outcome.output_tokens / outcome.seconds)
-        self.requests_per_second.append(len(outcome.samples) / outcome.seconds)
+        self.tokens_per_second.append(outcome.tokens_per_second)
+        self.requests_per_second.append(outcome.requests_per_second)
+        self.tokens_to_the_end.append(outcome.output_tokens / outcome.seconds)
         totals = [sample.total for sample in outcome.samples]
         self.total_p50.append(figures.percentile(totals, 0.5))
         self.total_p99.append(figures.percentile(totals, 0.99))

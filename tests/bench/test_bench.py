@@ -227,6 +227,14 @@ def test_an_outcome_survives_the_way_between_processes() -> None:
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
 
 
+def test_a_speed_is_that_of_callers_who_are_all_at_work() -> None:
+    # Two callers with two answers each: one begins a second late, and has nobody beside it for the last one.
+    samples = [Sample(None, 2.0, 9, 64, "", sent) for sent in (10.0, 11.0, 12.0, 13.0)]
+    outcome = Outcome(5.0, 0.0, samples)
+    assert outcome.tokens_per_second == pytest.approx((64 + 64 + 32 + 0) / 3)
+    assert outcome.requests_per_second == pytest.approx(2.5 / 3)
+
+
 def test_prompts_differ() -> None:
     assert len(set(counting_prompts(192))) == 192
 

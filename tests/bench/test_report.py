@@ -31,7 +31,9 @@ class Paced(PretendedSide):
         """At its speed; the first token is there after a hundredth of the answer's time."""
         each = MAX_TOKENS / self._speed
         first = each / 100 if load.stream else None
-        samples = [Sample(first, each, 9, MAX_TOKENS, prompt) for prompt in load.prompts]
+        samples = [
+            Sample(first, each, 9, MAX_TOKENS, prompt, number * each) for number, prompt in enumerate(load.prompts)
+        ]
         return Outcome(each * len(samples), 0.0, samples)
 
 
@@ -63,7 +65,7 @@ def row(text: str, *words: str) -> str:
 
 
 def test_each_side_has_a_column_of_figures(result: Result) -> None:
-    table = rendered(result).split("## Output tokens a second\n\n")[1].split("\n\n")[0]
+    table = rendered(result).split("## Output tokens a second\n\n")[1].split("\n\n")[1]
     assert [cell.strip() for cell in table.splitlines()[0].split("|")[2:-1]] == [
         "AsyncLLM",
         "`vllm serve`, chat",

@@ -31,7 +31,9 @@ class PretendedSide:
         self._diary.append((self._name, load))
         first = 0.1 if load.stream else None
         tokens = self._tokens(len(self._diary))
-        return Outcome(1.0, 0.0, [Sample(first, 0.2, 9, tokens, prompt) for prompt in load.prompts])
+        return Outcome(
+            1.0, 0.0, [Sample(first, 0.2, 9, tokens, prompt, 0.1 * at) for at, prompt in enumerate(load.prompts)]
+        )
 
     def ids(self, prompts: Sequence[str]) -> list[list[int]] | None:
         """One for each character."""

@@ -15,7 +15,7 @@ from tests.http.conftest import CONTEXT_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.engine import EngineGeneration, Event, Terms
+    from gateway.engine import EngineGeneration, Event, Passing, Terms
     from tests.http.conftest import Api, Reply
 
 GET_DATA = [
@@ -287,8 +287,8 @@ class HalfCharacters(ScriptedEngine):
         generation = super().generate(prompt_ids, sampling, terms, stream=stream)
         forward = generation.next
 
-        def next_event(timeout: float | None) -> Event:
-            event = forward(timeout)
+        def next_event(timeout: float | None, passing: Passing | None = None) -> Event:
+            event = forward(timeout, passing)
             return Delta("", event.token_ids) if isinstance(event, Delta) and event.text == "?" else event
 
         generation.next = next_event  # type: ignore[method-assign]

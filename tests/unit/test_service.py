@@ -20,7 +20,7 @@ from tests.gateways import make_gateway
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.engine import Event, Timings
+    from gateway.engine import Event, Passing, Timings
     from gateway.service import Gateway
 
 CALLER = Caller("s", "A subscription", ALL_PRODUCTS, "primary")
@@ -79,9 +79,11 @@ class WrittenDown:
         self._events = iter(events)
         self.cancelled = 0
 
-    def next(self, timeout: float | None) -> Event:  # noqa: ARG002 - the port's signature
-        """The next of the events."""
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:  # noqa: ARG002 - the port's
+        """The next of the events that is not passed on."""
         event = next(self._events)
+        while passing is not None and not isinstance(event, Exception) and passing(event):
+            event = next(self._events)
         if isinstance(event, Exception):
             raise event
         return event
@@ -101,6 +103,24 @@ def answer_of(*events: Event | Exception) -> Answer:
 
 def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+def test_what_is_passed_on_while_the_reader_waits_counts_as_what_it_reads() -> None:
+    deltas = [Delta("a", [1]), Delta("bc", [2, 3]), Delta("d", [4])]
+    answer = answer_of(*deltas, Finish("stop", 4))
+    passed: list[Event] = []
+
+    def passing(event: Event) -> bool:
+        if event is deltas[1]:
+            return False
+        passed.append(event)
+        return True
+
+    answer.passing = passing
+    assert list(answer) == [deltas[1], Finish("stop", 4)]  # an end is never passed on
+    assert passed == [deltas[0], deltas[2]]
+    assert (answer.usage.completion_tokens, answer.usage.delivered_tokens) == (4, 4)
+    assert answer.usage.first_token_seconds is not None
 
 
 def test_an_answer_is_deltas_and_then_one_finish(gateway: Gateway, engine: ScriptedEngine) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,6 +72,23 @@ def _until_hang_up(environ: WSGIEnvironment) -> Iterator[bytes]:
     _state["hung_up"] += len(poll.poll(10_000))
 
 
+# One of them is more than a socket takes at once.
+OFFERED = [bytes([97 + number]) * size for number, size in enumerate((5, 1 << 24, 3, 7))]
+
+
+def _offered(environ: WSGIEnvironment) -> Iterator[bytes]:
+    """Pieces that another thread sends while this one waits, and those that it cannot."""
+    offer, taken = environ["gateway.offer"], 0
+    yield b"begun"
+    with ThreadPoolExecutor(1) as another:
+        for piece in OFFERED:
+            if another.submit(offer, piece).result():
+                taken += 1
+            else:
+                yield piece
+    yield f"taken: {taken}".encode()
+
+
 def _echo(environ: WSGIEnvironment) -> bytes:
     _state["served"] += 1
     told = {key: environ.get(key, "") for key in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")}
@@ -101,6 +119,7 @@ _STREAMS: dict[str, Callable[[WSGIEnvironment], Iterator[bytes]]] = {
     "/endless": lambda _: _endless(),
     "/steps": lambda _: _when_released(),
     "/watch": _until_hang_up,
+    "/offered": _offered,
 }
 
 

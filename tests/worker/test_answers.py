@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.worker.helper_app import CANARY
+from tests.worker.helper_app import CANARY, OFFERED
 from tests.worker.server import Client, Server, wait_until
 
 
@@ -26,6 +26,19 @@ def test_a_stream_is_sent_piece_by_piece(server: Server) -> None:
         server.get("/release")
         assert client.chunk() == b"ended"
         assert client.chunk() == b""
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_piece_that_another_thread_sends_is_a_piece_like_any(server: Server, version: str) -> None:
+    with server.client() as client:
+        client.send(get("/offered", version))
+        reply = client.reply()
+        assert reply is not None
+        assert reply.whole
+        *pieces, told = reply.body.partition(b"taken: ")
+        # The large one does not go out at once: the thread that waits sends the rest of it.
+        assert b"".join(pieces) == b"begun" + b"".join(OFFERED) + b"taken: "
+        assert told == str(len(OFFERED) - 1).encode()
 
 
 def test_the_application_sees_a_hang_up(server: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +16,7 @@ from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
 from gateway.engines.vllm.timings import merged
 from gateway.errors import GatewayError, InternalError
+from gateway.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import Lease, OpenAIRequest, Standing, Terms, Timings
+    from gateway.engine import Lease, OpenAIRequest, Passing, Standing, Terms, Timings
     from gateway.engines.vllm.session import Session
 
 log = logging.getLogger("gateway.engine")
@@ -56,7 +56,7 @@ class Completion:
         self._session = session
         self._request = request
         self._loop = loop
-        self._events: queue.SimpleQueue[Event | Exception | _Understood | None] = queue.SimpleQueue()
+        self._events: Relay[_Understood] = Relay()
         self._early: Event | None = None  # what came without any prompt being admitted
         self._feeds: list[_Feed] = []
         self._admitted = asyncio.Event()
@@ -81,7 +81,7 @@ class Completion:
         body = checked(self._request, self._session.encoder.template)
         self._request = replace(self._request, body=body)
         self._loop.call_soon_threadsafe(self._begin)
-        event = self._get(timeout)
+        event = self._events.get(timeout)
         if isinstance(event, _Understood):
             self.prompt_tokens, self.limits = event.prompt_tokens, event.limits
         else:
@@ -93,11 +93,11 @@ class Completion:
         self._loop.call_soon_threadsafe(self._admit, max_tokens)
         return self
 
-    def next(self, timeout: float | None) -> Event:
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
         if self._early is not None:
             early, self._early = self._early, None
             return early
-        event = self._get(timeout)
+        event = self._events.get(timeout, passing)
         if isinstance(event, _Understood):
             raise TypeError("understood twice")
         return event
@@ -116,17 +116,6 @@ class Completion:
 
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._loop.call_soon_threadsafe(partial(self._extend, lease, last=last))
-
-    def _get(self, timeout: float | None) -> Event | _Understood:
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError from None
-        if event is None:
-            raise TimeoutError
-        if isinstance(event, Exception):
-            raise event
-        return event
 
     # In the event loop.
 
@@ -193,7 +182,7 @@ class Completion:
 
     def _tell(self, body: str) -> None:
         produced = self._produced()
-        self._events.put(Chunk(body, produced - self._told, self._first_token_at()))
+        self._events.pass_on(Chunk(body, produced - self._told, self._first_token_at()))
         self._told = produced
 
     def _finish(self) -> Finish:

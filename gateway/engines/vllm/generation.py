@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from vllm.inputs.engine import tokens_input
 from gateway.engine import Cancelled, Delta, Event, Finish
 from gateway.engines.vllm.run import Run, Submission
 from gateway.errors import InternalError
+from gateway.relay import Relay
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
     from vllm.sampling_params import SamplingParams
 
-    from gateway.engine import Lease, Standing, Terms, Timings
+    from gateway.engine import Lease, Passing, Standing, Terms, Timings
     from gateway.engines.vllm.session import Session
 
 
@@ -38,22 +38,14 @@ class TextGeneration:
     ) -> None:
         self._session = session
         self._loop = loop
-        self._events: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
+        self._events: Relay[Event] = Relay()
         self._produced = 0
         self._begun = False
         self._run = Run(session, Submission(tokens_input(prompt_ids), params), self._take, stream=stream)
         loop.call_soon_threadsafe(self._run.start, terms)
 
-    def next(self, timeout: float | None) -> Event:
-        try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError from None
-        if event is None:
-            raise TimeoutError
-        if isinstance(event, Exception):
-            raise event
-        return event
+    def next(self, timeout: float | None, passing: Passing | None = None) -> Event:
+        return self._events.get(timeout, passing)
 
     def cancel(self) -> None:
         self._loop.call_soon_threadsafe(self._run.cancel)
@@ -78,7 +70,9 @@ class TextGeneration:
         choice = output.outputs[0]
         self._produced += len(choice.token_ids)
         if choice.token_ids or choice.text:
-            self._events.put(self._delta(choice))
+            # What ends an answer wakes its reader anyway.
+            hand_on = self._events.put if output.finished else self._events.pass_on
+            hand_on(self._delta(choice))
         if output.finished:
             self._events.put(self._finish(choice, output.num_cached_tokens or 0))
 
