@@ -546,7 +546,9 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             whole = is_file or not _sent_too_little(response)
             after = After.KEEP if whole and not response.should_close() else After.CLOSE
             loan.end(after)
-            turn.pass_on(Urgency.AFTERWARDS)
+            # Unless so many have been left for later that they would soon take all threads.
+            if turn.waiting(Urgency.AFTERWARDS) < self._most // 2:
+                turn.pass_on(Urgency.AFTERWARDS)
         finally:
             taken = timedelta(seconds=time.monotonic() - began)
             self.log.access(response, response.req, environ, taken)

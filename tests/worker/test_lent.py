@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from tests.worker.server import PATIENCE, check_refusal, running, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.worker.server import Client
 
 THREADS = 4
 MOST = THREADS + 1  # see deploy.worker
@@ -41,6 +45,22 @@ def test_threads_that_are_not_done_are_no_free_threads(tmp_path: Path) -> None:
         assert server.state()["closed"] == []  # whoever looks after the server has threads of its own
         os.kill(server.state()["pid"], signal.SIGUSR2)  # releases what is held, see helper_app
         wait_until(lambda: server.get("/").status == 200, "a free thread")
+
+
+def test_log_lines_get_their_turn_however_many_ask(tmp_path: Path) -> None:
+    """Those who ask come first. If they always did, the lines of what is answered would take all threads in the end."""
+
+    def ask(_: int) -> list[int]:
+        with server.client() as client:
+            return [status_of(client) for _ in range(400)]
+
+    def status_of(client: Client) -> int:
+        client.send(GET.format("/"))
+        reply = client.reply()
+        return 0 if reply is None else reply.status
+
+    with running(tmp_path, threads=THREADS, by_turns=True) as server, ThreadPoolExecutor(THREADS) as callers:
+        assert set(chain(*callers.map(ask, range(THREADS)))) == {200}
 
 
 def test_a_stop_waits_for_what_is_done_after_an_answer(tmp_path: Path) -> None:
