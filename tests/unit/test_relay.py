@@ -10,7 +10,6 @@ import pytest
 
 from gateway.engine import Delta, Event, Finish
 from gateway.relay import Relay
-from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,14 +124,27 @@ def test_what_is_not_taken_wakes_the_reader(refuses: Callable[[Event], bool]) ->
 
 def test_what_the_courier_has_not_come_to_goes_before_the_end() -> None:
     relay: Relay[Event] = Relay()
-    reader = Reader(relay, lambda _: True)
+    other: Relay[Event] = Relay()
+    busy, release = threading.Event(), threading.Event()
+
+    def takes_long(_event: Event) -> bool:
+        busy.set()
+        return release.wait(PATIENCE)
+
+    reader, slow = Reader(relay, lambda _: True), Reader(other, takes_long)
     wait_until_it_waits(relay)
-    with turn.during(Urgency.QUESTION, patience=PATIENCE):  # the courier waits for its turn
-        relay.pass_on(delta(0))
-        relay.pass_on(delta(1))
-        relay.put(END)
-        reader.join()
+    wait_until_it_waits(other)
+    other.pass_on(delta(0))
+    assert busy.wait(PATIENCE)  # the courier is with the other answer
+    relay.pass_on(delta(0))
+    relay.pass_on(delta(1))
+    relay.put(END)
+    reader.join()
+    release.set()
+    other.put(END)
+    slow.join()
     assert (reader.seen, reader.passed) == (["0", "1"], [])
+    assert slow.passed == ["0"]
 
 
 def test_one_that_is_woken_for_nothing_goes_on_where_it_was() -> None:

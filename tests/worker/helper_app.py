@@ -72,8 +72,8 @@ def _until_hang_up(environ: WSGIEnvironment) -> Iterator[bytes]:
     _state["hung_up"] += len(poll.poll(10_000))
 
 
-# One of them is more than a socket takes at once.
-OFFERED = [bytes([97 + number]) * size for number, size in enumerate((5, 1 << 24, 3, 7))]
+# The last of them is more than a socket takes at once.
+OFFERED = [bytes([97 + number]) * size for number, size in enumerate((5, 3, 7, 1 << 24))]
 
 
 def _offered(environ: WSGIEnvironment) -> Iterator[bytes]:
