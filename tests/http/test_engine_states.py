@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,6 +204,43 @@ def test_a_caller_that_hangs_up_in_the_middle_of_a_stream_frees_the_engine(
         assert list(stream.pieces) == []  # waits until the hang-up is noticed
         assert api.engine.running == 0
     assert usage(log) == (499, 2, 2, None)
+
+
+def test_a_server_that_can_is_offered_pieces_while_the_thread_waits(api: Api) -> None:
+    text = "A long answer. " * 20
+    api.answers(text, hold_after=1)
+
+    def offered() -> list[bytes]:
+        """What the server was offered, of a stream whose pieces all come in order; every third it does not take."""
+        sent: list[bytes] = []
+        taken: list[bytes] = []
+        asked = count(1)
+
+        def offer(data: bytes) -> bool:
+            if next(asked) % 3 == 0:
+                return False
+            taken.append(data)
+            sent.append(data)
+            return True
+
+        with api.stream(STREAM, environ={"gateway.offer": offer}) as stream:
+            sent.extend(stream.take(1))
+            api.engine.release.set()  # within 2 ms the engine goes on; until then the thread waits for it
+            sent.extend(stream.pieces)
+        api.engine.release.clear()
+        *pieces, last = sent
+        assert pieces == [piece(character) for character in text]
+        end, done, _ = last.split(b"\n\n")
+        assert done == b"data: [DONE]"
+        assert json.loads(end.removeprefix(b"data: "))["usage"]["completion_tokens"] == len(text)
+        return taken
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # else the script is at its end before another thread gets the interpreter
+    try:
+        assert any(offered() for _ in range(50))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_caller_that_stays_is_served_over_a_watched_connection(
