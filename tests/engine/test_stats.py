@@ -53,7 +53,7 @@ def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
         processor = OutputProcessor.__new__(OutputProcessor)
         processor.lora_states = LoRARequestStates(log_stats=True)
         if quick:
-            stats.quicken(processor)
+            stats.quicken(processor, stats.Steps())
         state = SimpleNamespace(is_prefilling=True, lora_name=None, stats=RequestStateStats(arrival_time=5.0))
         iteration = IterationStats()
         iteration.iteration_timestamp = 7.5
@@ -75,6 +75,50 @@ def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
     assert told(quick=True)[1]["num_generation_tokens"] == 6
 
 
+def test_ids_of_several_steps_are_taken_down_as_if_each_had_come_by_itself(stats: Any) -> None:
+    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import LoRARequestStates, OutputProcessor  # noqa: PLC0415
+    from vllm.v1.metrics.stats import IterationStats, RequestStateStats  # noqa: PLC0415
+
+    from gateway.engines.vllm.coalesce import StepOutputs  # noqa: PLC0415
+
+    def told(*, together: bool) -> tuple[list[float], dict[str, Any]]:
+        processor, steps = OutputProcessor.__new__(OutputProcessor), stats.Steps()
+        processor.lora_states = LoRARequestStates(log_stats=True)
+        stats.quicken(processor, steps)
+        state = SimpleNamespace(is_prefilling=True, lora_name=None, stats=RequestStateStats(arrival_time=5.0))
+        iteration = IterationStats()
+        iteration.iteration_timestamp = 7.5
+
+        def take(ids: list[int], at: list[float]) -> None:
+            steps.hear(StepOutputs(timestamp=at[-1], steps=[(one, 1) for one in at]))
+            processor._update_stats_from_output(state, EngineCoreOutput("a", ids), at[-1], iteration)  # noqa: SLF001
+
+        take([1], [1.0])
+        state.is_prefilling = False
+        if together:
+            steps.hear(StepOutputs(timestamp=1.5, steps=[(1.5, 1)]))  # of another request, while the first id waits
+            take([2, 3, 4], [2.0, 6.0])
+        else:
+            for number, at in ((2, 1.5), (3, 2.0), (4, 6.0)):
+                take([number], [at])
+        return iteration.inter_token_latencies_iter, vars(state.stats)
+
+    assert told(together=True) == told(together=False)
+    assert told(together=True)[0] == [0.5, 0.5, 4.0]
+
+
+def test_the_last_steps_are_those_of_the_engine_that_was_heard_last(stats: Any) -> None:
+    from gateway.engines.vllm.coalesce import StepOutputs  # noqa: PLC0415
+
+    steps = stats.Steps()
+    steps.hear(StepOutputs(steps=[(1.0, 1), (2.0, 0)]))
+    steps.hear(StepOutputs(engine_index=1, steps=[(9.0, 1)]))  # another engine of a data-parallel group
+    steps.hear(StepOutputs(steps=[(3.0, 1)]))
+    assert steps.last(2) == [2.0, 3.0]
+    assert steps.last(9) == [1.0, 2.0, 3.0]
+
+
 def test_a_counter_and_a_gauge_too(stats: Any) -> None:
     registry = CollectorRegistry()
     counter = stats._NotedCounter(Counter("c", "c", registry=registry))  # noqa: SLF001
@@ -88,12 +132,14 @@ def test_a_counter_and_a_gauge_too(stats: Any) -> None:
 
 
 def test_of_two_workers_the_one_with_the_later_step_is_shown_and_not_the_one_that_heard_last(stats: Any) -> None:
+    from gateway.engines.vllm.coalesce import StepOutputs  # noqa: PLC0415
+
     written = list[tuple[float, float]]()
     gauge = SimpleNamespace(_value=SimpleNamespace(set=lambda number, timestamp: written.append((number, timestamp))))
     now = time.monotonic()
     for step, running in ((now - 50, 0.0), (now - 100, 1.0)):  # the second one is late with what came before
         worker = stats.Statistics.__new__(stats.Statistics)
-        worker.step(step)
+        worker.hear(StepOutputs(timestamp=step))
         noted = stats._NotedGauge(gauge, worker._moment)  # noqa: SLF001
         noted.set(running)
         noted.write()

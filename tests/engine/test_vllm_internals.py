@@ -129,6 +129,27 @@ def test_statistics_go_where_core_py_looks_for_them() -> None:
     assert EngineCoreOutputs().outputs == []
 
 
+def test_outputs_are_coalesced_as_coalesce_py_does_it() -> None:
+    from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
+    from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreOutput, core_client  # noqa: PLC0415
+    from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415
+    from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer  # noqa: PLC0415
+    from vllm.v1.engine.output_processor import OutputProcessor  # noqa: PLC0415
+
+    assert EngineCoreOutput.__struct_fields__[:2] == ("request_id", "new_token_ids")
+    assert "make_stats" not in vars(AsyncScheduler)
+    update = inspect.getsource(Scheduler.update_from_output)
+    assert "stats := self.make_stats(" in update
+    # Of whatever a step has no message for, none is sent.
+    assert "for output in outputs.items() if outputs else ():" in inspect.getsource(EngineCoreProc._process_engine_step)  # noqa: SLF001
+    # A client reads what the name in its module says when it attaches.
+    assert "MsgpackDecoder(EngineCoreOutputs)" in inspect.getsource(core_client.MPClient.__init__)
+    # Several ids at a time are read one by one, and nothing but stop strings ends a request there.
+    assert "for new_token_id in new_token_ids" in inspect.getsource(BaseIncrementalDetokenizer.update)
+    assert inspect.getsource(OutputProcessor.process_outputs).count("finish_reason = FinishReason.STOP") == 1
+
+
 def test_metrics_are_made_as_stats_py_does_it() -> None:
     from prometheus_client import Counter, Gauge, Histogram  # noqa: PLC0415
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415

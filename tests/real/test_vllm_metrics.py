@@ -73,6 +73,7 @@ def test_vllm_sees_each_id_of_an_answer_and_how_long_it_took(two: GatewayServer,
         *("inter_token_latency_seconds_count", "e2e_request_latency_seconds_count", "prefix_cache_queries_total"),
         *("request_queue_time_seconds_count", "request_prefill_time_seconds_count"),
         *("request_decode_time_seconds_count", "request_generation_tokens_sum"),
+        *("iteration_tokens_total_count", "iteration_tokens_total_sum"),
     )
     before = {name: figure(two, name) for name in names}
     usage = ask(two, stream=stream)
@@ -89,6 +90,8 @@ def test_vllm_sees_each_id_of_an_answer_and_how_long_it_took(two: GatewayServer,
         "request_prefill_time_seconds_count": 1,
         "request_decode_time_seconds_count": 1,
         "request_generation_tokens_sum": 20,
+        "iteration_tokens_total_count": 20,  # steps, however few messages told of them
+        "iteration_tokens_total_sum": usage["prompt_tokens"] + 20,
     }
     times = [figure(two, f"request_{part}_time_seconds_sum") for part in ("queue", "prefill", "decode")]
     assert all(seconds > 0 for seconds in times)

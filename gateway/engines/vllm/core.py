@@ -29,7 +29,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
 from gateway.engine import RATE_SECONDS
-from gateway.engines.vllm import cerr, hold, timings
+from gateway.engines.vllm import cerr, coalesce, hold, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -107,6 +107,7 @@ def install(folder: Path, progress: Progress) -> None:
     EngineCoreProc.gateway_activity = _activity
     Scheduler._free_request = _free_request  # noqa: SLF001
     Scheduler.update_from_output = _update_from_output
+    coalesce.install()
     hold.install()
     timings.install()
     StructuredOutputManager.grammar_init = _grammar_init

@@ -19,6 +19,7 @@ from vllm.v1.engine import FinishReason
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.request import RequestStatus
 
+from gateway.engine import LEASE_LOW
 from gateway.engines.vllm.lease import FIRST_LEASE
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ def install() -> None:
 def is_held(request_id: str) -> bool:
     """Whether the request waits for more to be reserved, and not for the engine."""
     return request_id in _held
+
+
+def runs_low(request: Request) -> bool:
+    """Whether so little is left of its lease that its client has to know, see `gateway.engine.Lease.low`."""
+    lease = _leases.get(request.request_id)
+    return lease is not None and lease - request.num_output_tokens <= LEASE_LOW
 
 
 def forget(request_id: str) -> None:

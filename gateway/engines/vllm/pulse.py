@@ -2,8 +2,8 @@
 
 Each id of each stream could be made an output of vLLM's and wake the thread that reads it. With 64 streams that is
 thousands a second, and they take the cores from the engine that makes the ids. So both are rationed: what came in the
-meantime is handed on together. One stream gets each id as it comes; 64 get their text ten times a second, which is how
-fast a person reads it. The first id of an answer and its end never wait.
+meantime is handed on together. One stream gets what comes as it comes; 64 get their text ten times a second, which is
+how fast a person reads it. The first id of an answer and its end never wait.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from gateway.engines.vllm.pulse import Pulse
 from gateway.engines.vllm.refusals import refused
 from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
-from gateway.engines.vllm.stats import Statistics, quicken, tell_as
+from gateway.engines.vllm.stats import Statistics, Steps, quicken, tell_as
 from gateway.engines.vllm.timings import Timekeeper
 from gateway.errors import InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vllm.sampling_params import SamplingParams
+    from vllm.v1.engine import EngineCoreOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
     from gateway.engine import Sampling
@@ -62,7 +63,8 @@ class Session:
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
         self.watch = Watch()
-        quicken(llm.output_processor)
+        self._steps = Steps()
+        quicken(llm.output_processor, self._steps)
         self.timekeeper = Timekeeper(llm.output_processor)
         _call_before(llm.output_processor, "process_outputs", self.timekeeper.read)
         _call_after(llm.output_processor, "process_outputs", self._step)
@@ -82,9 +84,13 @@ class Session:
     @classmethod
     def attach(cls, attachment: Attachment, names: Sequence[str]) -> Session:
         """Take the slot. `names` are what requests may call the model."""
-        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415 - takes seconds, see engine.py
+        from vllm.v1.engine import core_client  # noqa: PLC0415 - takes seconds, see engine.py
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+        from gateway.engines.vllm.coalesce import StepOutputs  # noqa: PLC0415
 
         cerr.close()  # grammars are tried here before the engine makes them
+        core_client.EngineCoreOutputs = StepOutputs  # what it reads messages as
         tell_as(attachment.vllm_config, names[0])
         llm = AsyncLLM.from_vllm_config(
             attachment.vllm_config,
@@ -198,21 +204,23 @@ class Session:
         return answers
 
     def _tell_steps(self, core: Any) -> None:
-        """Have the statistics know the time of each step before what it tells, also of one without an output."""
+        """Have the statistics know the steps of each message before what it tells, also of one without an output."""
         receive = core.get_output_async
 
         @functools.wraps(receive)
         async def received() -> Any:
             outputs = await receive()
+            self._steps.hear(outputs)
             for statistics in self._statistics:
-                statistics.step(outputs.timestamp)
+                statistics.hear(outputs)
             return outputs
 
         core.get_output_async = received
 
-    def _step(self) -> None:
-        """The engine has made a step."""
-        self.pulse.step()
+    def _step(self, outputs: Sequence[EngineCoreOutput]) -> None:
+        """The engine has told something."""
+        if any(output.finish_reason is None and output.prefill_stats is None for output in outputs):
+            self.pulse.step()
         self.watch.step()
 
     def close(self) -> None:
@@ -236,14 +244,14 @@ def _call_before(owner: object, name: str, first: Callable[..., None]) -> None:
     setattr(owner, name, called)
 
 
-def _call_after(owner: object, name: str, then: Callable[[], None]) -> None:
-    """Replace a method of one object by itself with a call behind it."""
+def _call_after(owner: object, name: str, then: Callable[..., None]) -> None:
+    """Replace a method of one object by itself with a call behind it, which gets its first argument."""
     method = getattr(owner, name)
 
     @functools.wraps(method)
     def called(*args: Any, **kwargs: Any) -> Any:
         result = method(*args, **kwargs)
-        then()
+        then(*args[:1])
         return result
 
     setattr(owner, name, called)

@@ -13,6 +13,8 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,6 +23,8 @@ from vllm.v1.metrics.buckets import INTER_TOKEN_LATENCY_BUCKETS
 from vllm.v1.metrics.loggers import PrometheusStatLogger
 from vllm.v1.metrics.stats import SchedulerStats
 
+from gateway.engines.vllm.coalesce import MOST_IDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from vllm.v1.engine import EngineCoreOutput
     from vllm.v1.engine.output_processor import OutputProcessor, RequestState
     from vllm.v1.metrics.stats import IterationStats
+
+    from gateway.engines.vllm.coalesce import StepOutputs
 
 WRITE_SECONDS = 1.0
 """How old a figure may be in its file."""
@@ -54,10 +60,28 @@ def tell_as(config: VllmConfig, name: str) -> None:
     observability.custom_histogram_buckets = {**_BUCKETS, **(observability.custom_histogram_buckets or {})}
 
 
-def quicken(processor: OutputProcessor) -> None:
-    """Have vLLM take down the usual output, of a token that is not its request's first, in a third of the time.
+class Steps:
+    """When the engine made its last steps, as its messages say: an output may have the ids of several of them."""
 
-    It does so for each id of each request, in the process that serves them.
+    def __init__(self) -> None:
+        self._engines: dict[int, deque[float]] = {}
+        self._last: deque[float] = deque()
+
+    def hear(self, outputs: StepOutputs) -> None:
+        """A message has come, and what is asked for from now on is of its engine."""
+        self._last = self._engines.setdefault(outputs.engine_index, deque(maxlen=2 * MOST_IDS))
+        self._last.extend(at for at, _ in outputs.steps)
+
+    def last(self, number: int) -> Sequence[float]:
+        """The times of so many, the newest last; fewer where no more are known."""
+        return list(islice(self._last, max(0, len(self._last) - number), None))
+
+
+def quicken(processor: OutputProcessor, steps: Steps) -> None:
+    """Have vLLM take down the usual output, which is not its request's first, in a third of the time.
+
+    It does so for each output of each request, in the process that serves them. An output whose ids are of several
+    steps is taken down as one of each.
     """
     if envs.VLLM_COMPUTE_NANS_IN_LOGITS:  # then each output has more to tell
         return
@@ -73,8 +97,10 @@ def quicken(processor: OutputProcessor) -> None:
         tokens = len(output.new_token_ids)
         iteration.num_generation_tokens += tokens
         stats.num_generation_tokens += tokens
-        iteration.inter_token_latencies_iter.append(timestamp - stats.last_token_ts)
-        stats.last_token_ts = timestamp
+        for at in (timestamp,) if tokens == 1 else steps.last(tokens) or (timestamp,):
+            # What was not in each of the last steps, having given way to others, made its ids in fewer of them.
+            iteration.inter_token_latencies_iter.append(max(0.0, at - stats.last_token_ts))
+            stats.last_token_ts = max(at, stats.last_token_ts)
 
     processor._update_stats_from_output = update  # noqa: SLF001
 
@@ -91,7 +117,8 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         self._noted: list[_Noted] = []
         self._loop = asyncio.get_running_loop()
         self._planned = False
-        self._step: float | None = None
+        self._step: float | None = None  # seconds of the machine's monotonic clock
+        self._steps: Sequence[tuple[float, int]] = ()
         # Where vLLM names prometheus-client's classes to make its metrics of.
         self._gauge_cls = self._kind(Gauge, lambda gauge: _NotedGauge(gauge, self._moment))
         self._counter_cls = self._kind(Counter, _NotedCounter)
@@ -99,21 +126,33 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         super().__init__(vllm_config, engine_indexes)
         self.forget()  # what an engine before this one had in work
 
-    def step(self, at: float) -> None:
-        """What vLLM tells from now on is of this step of the engine's: seconds of the machine's monotonic clock.
+    def hear(self, outputs: StepOutputs) -> None:
+        """What vLLM tells from now on is of this message of the engine's.
 
         Of the gauges of several workers the newest is shown, which need not be the one that was heard last: an idle
         engine says so to one worker alone, and another one may be late with what it heard before.
         """
-        self._step = at
+        self._step = outputs.timestamp
+        self._steps = outputs.steps
 
     def _moment(self) -> float:
         """The time of the step, as `time.time` has it."""
         return time.time() if self._step is None else time.time() - time.monotonic() + self._step
 
-    def record(self, *args: Any, **kwargs: Any) -> None:
-        """Note what vLLM tells of a step."""
-        super().record(*args, **kwargs)
+    def record(
+        self,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: Any = None,
+        engine_idx: int = 0,
+    ) -> None:
+        """Note what vLLM tells of a message."""
+        super().record(scheduler_stats, iteration_stats, mm_cache_stats, engine_idx)
+        if iteration_stats is not None and self._steps:
+            # It took a message for a step.
+            *before, (_, ids) = self._steps
+            made = [*(earlier for _, earlier in before if earlier), ids + iteration_stats.prompt_token_stats.computed]
+            self.histogram_iteration_tokens[engine_idx].correct(made)
         if not self._planned:
             self._planned = True
             self._loop.call_later(WRITE_SECONDS, self.write)
@@ -199,6 +238,10 @@ class _NotedHistogram:
         self._bounds: Sequence[float] = histogram._upper_bounds  # noqa: SLF001
         self._seen: list[float] = []
         self.observe = self._seen.append
+
+    def correct(self, values: Sequence[float]) -> None:
+        """Not the value that was observed last, but these."""
+        self._seen[-1:] = values
 
     def write(self) -> None:
         if self._seen:
