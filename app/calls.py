@@ -47,10 +47,14 @@ def call(make: Callable[[Admission], Response], deployment: str = "") -> Respons
     current.admission.watch = partial(watcher.watch, request.environ.get("gunicorn.socket"))
     key = request.headers.get(KEY_HEADER)
     if key is None:
-        current.admission.open()
+        current.admission.open_soon()
     elif (kept := _open_once(current.admission, key, deployment)) is not None:
         return streaming.replay(kept)
-    return make(current.admission)
+    try:
+        return make(current.admission)
+    except Exception:
+        current.admission.open_due()  # limits come before what is at fault in a request
+        raise
 
 
 def _open_once(admission: Admission, key: str, deployment: str) -> KeptAnswer | None:

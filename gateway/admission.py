@@ -170,6 +170,7 @@ class Admission:
         self._all = admissions
         self._started = admissions.monotonic()
         self._begun = False  # its row is there
+        self._due = False  # limits on calls that are still to be looked at
         self._ledger_away = False
         self._settled = False
 
@@ -181,8 +182,28 @@ class Admission:
             PermissionDeniedError: the call quota of the period is used up.
             UnavailableError: the ledger cannot be reached.
         """
+        self.open_soon()
+        self.open_due()
+
+    def open_soon(self) -> None:
+        """The same, but what the ledger has to be asked for is left to `admit`, which asks it anyway, or to `open_due`.
+
+        Raises:
+            GatewayError: as `open`.
+        """
         self.take_rate()
-        if self.limits.max_concurrency is not None or self.limits.call_quota is not None:
+        self._due = self.limits.max_concurrency is not None or self.limits.call_quota is not None
+        if self.trail.on:  # each step is to be seen by itself
+            self.open_due()
+
+    def open_due(self) -> None:
+        """What `open_soon` has left, where `admit` has not done it: limits come before what is at fault in a request.
+
+        Raises:
+            GatewayError: as `open`.
+        """
+        if self._due:
+            self._due = False
             with self.trail.step("calls"), self._account() as account:
                 self._begin(account)
             self._note_begun()
@@ -384,6 +405,10 @@ class Admission:
         self._ledger_away = False
 
     def _begin(self, account: Account) -> None:
+        self._check_calls(account)
+        account.begin()
+
+    def _check_calls(self, account: Account) -> None:
         if self.limits.max_concurrency is not None:
             running = account.running().calls
             if self.trail.on:
@@ -391,7 +416,6 @@ class Admission:
             _check_concurrency(running, self.limits.max_concurrency)
         if self.limits.call_quota is not None:
             self._count_call(account, self.limits.call_quota)
-        account.begin()
 
     def _count_call(self, account: Account, quota: Quota) -> None:
         used, window = account.used("calls", quota)
@@ -416,15 +440,21 @@ class Admission:
 
     def _reserve(self, wanted: _Wanted, *, take: bool = True) -> Grant:
         """One attempt; without `take` to find out whether it is in vain."""
+        due, self._due = self._due, False
         with self._account() as account:
+            if due:
+                self._check_calls(account)
             grant = self._decide(wanted, token_allowances(account, self.limits))
             if not take:
-                return Grant(0, 0)
+                grant = Grant(0, 0)
             if grant.ids:
                 write = account.reserve if self._begun else account.begin
                 write(model=wanted.model, prompt_tokens=wanted.prompt_tokens, reserved=grant.reserved)
+            elif due:  # it is a call while it waits, too
+                account.begin()
         if grant.ids:
             self.model = wanted.model
+        if grant.ids or due:
             self._note_begun()
         return grant
 

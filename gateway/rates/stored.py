@@ -12,9 +12,8 @@ from gateway.store import rate_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection
-
     from gateway.store import Store
+    from gateway.store.direct import Direct
 
 _MICROSECONDS = 1_000_000
 
@@ -33,7 +32,7 @@ class StoredWindows:
 
     def take(self, key: str, calls: int, seconds: int) -> Taken:
         """As `Windows.take`. Raises UnavailableError."""
-        with self._store.writing() as connection:
+        with self._store.writing_directly() as connection:
             rate_rows.lock(connection, key)
             taken = self._take(connection, key, calls, seconds * _MICROSECONDS)
         self._sweep()
@@ -54,7 +53,7 @@ class StoredWindows:
             leaves = rate_rows.time_of(connection, key, newest.number - used + 1)
         return Seen(used, (leaves + length - now) / _MICROSECONDS)
 
-    def _take(self, connection: Connection, key: str, calls: int, length: int) -> Taken:
+    def _take(self, connection: Direct, key: str, calls: int, length: int) -> Taken:
         now = self._now()
         newest = rate_rows.newest(connection, key)
         if newest is not None and newest.at > now + SKEW * _MICROSECONDS:

@@ -1,8 +1,8 @@
 """SQLAlchemy's statements on the database's own driver, for the few that run at every request.
 
 SQLAlchemy writes the SQL and knows the types, once for each statement. Running one through its `Connection` takes
-several times as long as it takes SQLite, and a request has five of them in three transactions. So a transaction that is
-all of such statements runs here: the same pool, the same errors (docs/decisions/0003-keys-and-store.md).
+several times as long as it takes SQLite, and a request has a dozen of them in three transactions. So a transaction that
+is all of such statements runs here: the same pool, the same errors (docs/decisions/0003-keys-and-store.md).
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from gateway.store.tables import call_rates
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
+    from gateway.store.direct import Direct
+
 SWEPT_AT_ONCE = 1000
 """The most rows that `sweep` removes, so that nobody waits long for it."""
 
@@ -43,35 +45,35 @@ _SWEEP = delete(call_rates).where(
 )
 
 
-def lock(connection: Connection, key: str) -> None:
+def lock(connection: Connection | Direct, key: str) -> None:
     """Keeps everybody else from taking from a key's window until the transaction ends."""
     # SQLite has one lock for everything, which a transaction that writes has from its beginning.
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK, {"wanted": key})
 
 
-def newest(connection: Connection, key: str) -> Row[int, int] | None:
+def newest(connection: Connection | Direct, key: str) -> Row[int, int] | None:
     """Number and time of a key's last call."""
     return connection.execute(_NEWEST, {"wanted": key}).one_or_none()
 
 
-def oldest(connection: Connection, key: str, *, after: int) -> Row[int, int] | None:
+def oldest(connection: Connection | Direct, key: str, *, after: int) -> Row[int, int] | None:
     """Number and time of a key's first call after a time."""
     return connection.execute(_OLDEST, {"wanted": key, "after": after}).one_or_none()
 
 
-def time_of(connection: Connection, key: str, number: int) -> int:
+def time_of(connection: Connection | Direct, key: str, number: int) -> int:
     """The time of a call that is stored."""
     found: int = connection.execute(_TIME, {"wanted": key, "which": number}).scalar_one()
     return found
 
 
-def add(connection: Connection, key: str, number: int, at: int) -> None:
+def add(connection: Connection | Direct, key: str, number: int, at: int) -> None:
     """One more call."""
     connection.execute(_ADD, {"key": key, "number": number, "at": at})
 
 
-def forget(connection: Connection, key: str, *, before: int | None = None) -> None:
+def forget(connection: Connection | Direct, key: str, *, before: int | None = None) -> None:
     """Removes a key's calls, all of them or those with a number below `before`."""
     if before is None:
         connection.execute(_FORGET, {"wanted": key})

@@ -80,7 +80,7 @@ class Store:
 
     @contextmanager
     def writing_directly(self) -> Iterator[direct.Direct]:
-        """As `writing`, for statements that are built once: each request has two such transactions.
+        """As `writing`, for statements that are built once: each request has such transactions.
 
         Raises:
             UnavailableError, ConstraintError: as `writing`.

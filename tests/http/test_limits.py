@@ -114,6 +114,14 @@ def test_a_limit_that_needs_no_body_comes_before_a_faulty_one(limited: Limited, 
     limited.api.post(b"no JSON").assert_error(status)
 
 
+@pytest.mark.parametrize("path", ["/get-data", CHAT])
+def test_a_limit_that_needs_no_body_comes_before_a_model_that_is_not_there(limited: Limited, path: str) -> None:
+    use_up(limited, CALLS)
+    body = {**(CHAT_BODY if path == CHAT else {"prompt": "a"}), "model": "another"}
+    reply = limited.api.post(body, path)
+    assert (reply.status, reply.json["message"][:25]) == (403, "Out of call volume quota.")
+
+
 @pytest.mark.parametrize(("limits", "status"), [(TOKENS, 403), (MINUTE, 429)], ids=["token quota", "tokens a minute"])
 def test_a_faulty_body_comes_before_a_limit_that_needs_tokens(limited: Limited, limits: Limits, status: int) -> None:
     use_up(limited, limits)

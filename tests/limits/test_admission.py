@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -120,6 +122,46 @@ def test_a_call_quota_counts_calls_whatever_came_of_them(book: Book) -> None:
     assert error.value.retry_after == 3600
 
 
+def test_what_needs_no_body_is_looked_at_with_what_needs_one_in_one_transaction(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, whole = itertools.count(), book.store.writing_directly
+    monkeypatch.setattr(book.store, "writing_directly", lambda: (next(count), whole())[1])
+    call = book.call(ALL)
+    call.open_soon()
+    assert book.held() == (0, 0)
+    call.admit(MODEL, 10, [50])
+    call.open_due()  # there is nothing left
+    assert book.held() == (1, 60)
+    assert next(count) == 1
+    assert call.requests is not None
+    assert call.tokens is not None
+    book.finish(call, 50)
+    assert book.held() == (0, 0)
+
+
+@pytest.mark.parametrize("faulty", [False, True], ids=["with the prompt", "before the prompt"])
+@pytest.mark.parametrize(
+    ("limits", "refusal"),
+    [
+        (Limits(max_concurrency=1, token_quota=Quota(1, Period.DAY)), "Concurrency limit is exceeded"),
+        (Limits(call_quota=Quota(1, Period.DAY), tokens_per_minute=1), "Out of call volume quota"),
+    ],
+    ids=["calls at a time", "call quota"],
+)
+def test_limits_on_calls_come_before_those_on_tokens_and_before_a_fault(
+    book: Book, limits: Limits, refusal: str, *, faulty: bool
+) -> None:
+    book.call(limits).open()
+    second = book.call(limits)
+    second.open_soon()
+    with pytest.raises((RateLimitedError, PermissionDeniedError), match=refusal):
+        second.open_due() if faulty else second.admit(MODEL, 10, [50])
+    second.open_due()  # it has been refused, once
+    second.settle(429)
+    assert book.held() == (1, 0)
+
+
 def test_a_call_that_the_gateway_failed_is_not_counted(book: Book) -> None:
     limits = Limits(call_quota=Quota(1, Period.HOUR))
     for _ in range(3):
@@ -197,6 +239,24 @@ def test_what_others_hold_is_waited_for_and_then_used(store: Store, book: Book) 
     holder = patient.admitted(tokens(100), 10, 90)
     thread, granted = later(patient, 10, 60)
     wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    patient.finish(holder, 20)
+    thread.join(10)
+    assert granted == [60]
+
+
+def test_a_call_that_waits_for_tokens_is_one_of_those_at_a_time(store: Store, book: Book) -> None:
+    limits = replace(tokens(100), max_concurrency=2)
+    patient = make_book(store, book.clock, patience=1000)
+    holder = patient.admitted(limits, 10, 90)
+    waiting = patient.call(limits)
+    waiting.open_soon()
+    granted: list[int] = []
+    thread = threading.Thread(daemon=True, target=lambda: granted.append(waiting.admit(MODEL, 10, [60])))
+    thread.start()
+    wait_for(lambda: patient.admissions.waiting_room.waits("acme"), "the waiter")
+    assert book.held() == (2, 100)
+    with pytest.raises(RateLimitedError, match="Concurrency limit is exceeded"):
+        book.call(limits).open()
     patient.finish(holder, 20)
     thread.join(10)
     assert granted == [60]
