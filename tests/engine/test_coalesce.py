@@ -53,7 +53,7 @@ class Engine:
             for client, outputs in self.told(*made, timed=timed).items()
         }
 
-    def told(self, *made: tuple[str, str, list[int]], timed: bool = False) -> dict[int, Any]:
+    def told(self, *made: tuple[str, str, list[int]], timed: bool = False, statistics: Any = None) -> dict[int, Any]:
         """The same, as messages."""
         from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, FinishReason  # noqa: PLC0415
         from vllm.v1.metrics.stats import PrefillStats  # noqa: PLC0415
@@ -73,6 +73,8 @@ class Engine:
             outputs.outputs.append(EngineCoreOutput(name, list(ids), **more[kind]()))
             if kind == END:
                 del self.requests[name]
+        if statistics is not None:
+            told[0].scheduler_stats = statistics
         found: dict[int, Any] = self._coalescer.coalesce(told, self.requests, timed=timed)
         return found
 
@@ -169,6 +171,18 @@ def test_a_message_tells_of_every_step_since_the_last_one(engine: Engine) -> Non
     engine.now += A_STEP
     ((client, message),) = engine.told(("a", END, [3]), ("b", MIDDLE, [4]), timed=True).items()
     assert (client, message.steps) == (0, [(start, 1), (start + A_STEP, 1), (start + 2 * A_STEP, 1)])
+
+
+def test_statistics_that_leave_alone_are_no_step(engine: Engine, coalesce: Any) -> None:
+    from vllm.v1.metrics.stats import SchedulerStats  # noqa: PLC0415
+
+    engine.add("a")
+    engine.beat()
+    message = engine.told(("a", MIDDLE, [1]), timed=True, statistics=SchedulerStats())[0]
+    assert message.outputs == []
+    assert not isinstance(message, coalesce.StepOutputs)
+    message = engine.told(("a", END, [2]), timed=True)[0]
+    assert message.steps == [(engine.now, 1), (engine.now, 1)]
 
 
 def test_a_message_is_read_with_its_steps_and_by_others_without(coalesce: Any) -> None:

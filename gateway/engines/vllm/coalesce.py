@@ -98,9 +98,11 @@ class Coalescer:
         if self._due:
             self._hand_on(told, requests)
         leaving = {client: outputs for client, outputs in told.items() if _says_something(outputs)}
-        if not timed:
-            return leaving
-        return {client: _with_steps(outputs, self._steps.pop(client, [])) for client, outputs in leaving.items()}
+        # Statistics alone are no step's: what was made in it is still to be told.
+        return {
+            client: _with_steps(outputs, self._steps.pop(client, [])) if timed and outputs.outputs else outputs
+            for client, outputs in leaving.items()
+        }
 
     def _keep(self, output: EngineCoreOutput, requests: Mapping[str, Request]) -> bool:
         """Keep an output, or give it what was kept before it."""
@@ -108,7 +110,7 @@ class Coalescer:
         request = requests.get(output.request_id)
         if request is not None and len(kept or ()) < MOST_IDS and _can_wait(output, request):
             if kept is None:
-                self._kept[output.request_id] = output.new_token_ids
+                self._kept[output.request_id] = list(output.new_token_ids)
             else:
                 kept += output.new_token_ids
             return True
