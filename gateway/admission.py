@@ -70,6 +70,7 @@ class Admissions:
 
     Attributes:
         running: the calls that have a row which is open.
+        refused: the subscriptions whose last call was over a limit on calls.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Admissions:
         self.repeats = threading.BoundedSemaphore(waiting_room)
         self._settled = threading.Condition()
         self.running = RunningCalls()
+        self.refused: set[str] = set()
 
     def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
         """The admission of a call that begins now; it notes its steps in the trail."""
@@ -193,7 +195,9 @@ class Admission:
         """
         self.take_rate()
         self._due = self.limits.max_concurrency is not None or self.limits.call_quota is not None
-        if self.trail.on:  # each step is to be seen by itself
+        # Who was over its limits a moment ago is not to have its requests read for nothing, time and again. And of one
+        # that is traced each step is to be seen by itself.
+        if self.call.subscription_id in self._all.refused or self.trail.on:
             self.open_due()
 
     def open_due(self) -> None:
@@ -409,6 +413,14 @@ class Admission:
         account.begin()
 
     def _check_calls(self, account: Account) -> None:
+        try:
+            self._check_limits_on_calls(account)
+        except (RateLimitedError, PermissionDeniedError):
+            self._all.refused.add(self.call.subscription_id)
+            raise
+        self._all.refused.discard(self.call.subscription_id)
+
+    def _check_limits_on_calls(self, account: Account) -> None:
         if self.limits.max_concurrency is not None:
             running = account.running().calls
             if self.trail.on:

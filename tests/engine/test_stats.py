@@ -64,6 +64,7 @@ def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
             EngineCoreOutput("a", [3, 4], events=events[-1:]),
             EngineCoreOutput("a", []),
             EngineCoreOutput("a", [5, 6]),
+            EngineCoreOutput("a", [7], events=events[-1:]),
         ]
         for number, output in enumerate(outputs):
             processor._update_stats_from_output(state, output, 10.0 + number * number, iteration)  # noqa: SLF001
@@ -72,11 +73,11 @@ def test_outputs_are_taken_down_as_vllm_does_it(stats: Any) -> None:
         return {**vars(iteration), "prompt_token_stats": vars(iteration.prompt_token_stats)}, vars(state.stats)
 
     assert told(quick=True) == told(quick=False)
-    assert told(quick=True)[1]["num_generation_tokens"] == 6
+    assert told(quick=True)[1]["num_generation_tokens"] == 7
 
 
 def test_ids_of_several_steps_are_taken_down_as_if_each_had_come_by_itself(stats: Any) -> None:
-    from vllm.v1.engine import EngineCoreOutput  # noqa: PLC0415
+    from vllm.v1.engine import EngineCoreEvent, EngineCoreEventType, EngineCoreOutput  # noqa: PLC0415
     from vllm.v1.engine.output_processor import LoRARequestStates, OutputProcessor  # noqa: PLC0415
     from vllm.v1.metrics.stats import IterationStats, RequestStateStats  # noqa: PLC0415
 
@@ -92,7 +93,10 @@ def test_ids_of_several_steps_are_taken_down_as_if_each_had_come_by_itself(stats
 
         def take(ids: list[int], at: list[float]) -> None:
             steps.hear(StepOutputs(timestamp=at[-1], steps=[(one, 1) for one in at]))
-            processor._update_stats_from_output(state, EngineCoreOutput("a", ids), at[-1], iteration)  # noqa: SLF001
+            # The last one was told to give way to others.
+            events = [EngineCoreEvent(EngineCoreEventType.PREEMPTED, at[-1])] if ids[-1] == 4 else None
+            output = EngineCoreOutput("a", ids, events=events)
+            processor._update_stats_from_output(state, output, at[-1], iteration)  # noqa: SLF001
 
         take([1], [1.0])
         state.is_prefilling = False
@@ -102,6 +106,7 @@ def test_ids_of_several_steps_are_taken_down_as_if_each_had_come_by_itself(stats
         else:
             for number, at in ((2, 1.5), (3, 2.0), (4, 6.0)):
                 take([number], [at])
+        assert iteration.num_preempted_reqs == 1
         return iteration.inter_token_latencies_iter, vars(state.stats)
 
     assert told(together=True) == told(together=False)

@@ -139,6 +139,9 @@ def test_outputs_are_coalesced_as_coalesce_py_does_it() -> None:
 
     assert EngineCoreOutput.__struct_fields__[:2] == ("request_id", "new_token_ids")
     assert "make_stats" not in vars(AsyncScheduler)
+    made = inspect.getsource(Scheduler.__init__)
+    for name in ("num_spec_tokens", "parallel_config", "observability_config"):
+        assert f"self.{name} = " in made
     update = inspect.getsource(Scheduler.update_from_output)
     assert "stats := self.make_stats(" in update
     # Of whatever a step has no message for, none is sent.

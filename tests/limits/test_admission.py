@@ -162,6 +162,24 @@ def test_limits_on_calls_come_before_those_on_tokens_and_before_a_fault(
     assert book.held() == (1, 0)
 
 
+def test_who_was_over_a_limit_on_calls_is_asked_first_the_next_time(book: Book) -> None:
+    limits = Limits(max_concurrency=1)
+    first = book.admitted(limits)
+    over = book.call(limits)
+    over.open_soon()
+    with pytest.raises(RateLimitedError):
+        over.admit(MODEL, 10, [50])
+    with pytest.raises(RateLimitedError):
+        book.call(limits).open_soon()  # before anything of the request is read
+    book.finish(first, 1)
+    let_in = book.call(limits)
+    let_in.open_soon()
+    assert book.held()[0] == 1
+    book.finish(let_in, 0)
+    book.call(limits).open_soon()
+    assert book.held()[0] == 0
+
+
 def test_a_call_that_the_gateway_failed_is_not_counted(book: Book) -> None:
     limits = Limits(call_quota=Quota(1, Period.HOUR))
     for _ in range(3):

@@ -7,8 +7,8 @@ allows for all requests together, at least every `LONGEST_SECONDS`, and not more
 
 These never wait, and take along what was kept before them: an answer's first id and its end; outputs that have more
 than ids (log probabilities, say); those of a request that a worker may have to end (stop strings are looked for there)
-or whose lease runs low. With speculative decoding nothing is kept: a step may then make any number of ids of one
-request.
+or whose lease runs low. With speculative decoding a step makes any number of ids of one request, and with pipeline
+parallelism not every step makes one of it: then nothing is kept, since nobody could tell which id is of which step.
 
 `install` runs in the engine host before it forks EngineCore. It bends two methods of vLLM 0.32's scheduler (proven by
 `tests/engine/test_vllm_internals.py`). All of it runs between two steps.
@@ -91,8 +91,8 @@ class Coalescer:
         """
         if timed:
             for client, outputs in told.items():
-                ids = sum(len(output.new_token_ids) for output in outputs.outputs)
-                self._steps[client].append((outputs.timestamp, ids))
+                if ids := sum(len(output.new_token_ids) for output in outputs.outputs):
+                    self._steps[client].append((outputs.timestamp, ids))
         for outputs in told.values():
             outputs.outputs = [output for output in outputs.outputs if not self._keep(output, requests)]
         if self._due:
@@ -134,7 +134,7 @@ def install() -> None:
     before_update, before_stats = Scheduler.update_from_output, Scheduler.make_stats
 
     def update_from_output(scheduler: Scheduler, *args: Any, **kwargs: Any) -> dict[int, Any]:
-        if scheduler.num_spec_tokens:
+        if scheduler.num_spec_tokens or scheduler.parallel_config.pipeline_parallel_size > 1:
             told: dict[int, Any] = before_update(scheduler, *args, **kwargs)
             return told
         coalescer.begin(len(scheduler.running))
@@ -143,7 +143,8 @@ def install() -> None:
 
     def make_stats(scheduler: Scheduler, *args: Any, **kwargs: Any) -> SchedulerStats | None:
         # They say what became of the prefix cache since the last ones: of those that are not made nothing is lost.
-        if coalescer.due or not scheduler.has_requests() or any(args) or any(kwargs.values()):
+        wanted = scheduler.observability_config.enable_logging_iteration_details  # of each step, by the operator
+        if coalescer.due or wanted or not scheduler.has_requests() or any(args) or any(kwargs.values()):
             return before_stats(scheduler, *args, **kwargs)
         return None
 

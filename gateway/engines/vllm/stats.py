@@ -91,12 +91,17 @@ def quicken(processor: OutputProcessor, steps: Steps) -> None:
         state: RequestState, output: EngineCoreOutput, timestamp: float | None, iteration: IterationStats | None
     ) -> None:
         stats = state.stats
-        if iteration is None or stats is None or timestamp is None or state.is_prefilling or output.events is not None:
+        if iteration is None or stats is None or timestamp is None or state.is_prefilling:
             whole(state, output, timestamp, iteration)
             return
-        tokens = len(output.new_token_ids)
-        iteration.num_generation_tokens += tokens
-        stats.num_generation_tokens += tokens
+        tokens, last = len(output.new_token_ids), stats.last_token_ts
+        if output.events is None:
+            iteration.num_generation_tokens += tokens
+            stats.num_generation_tokens += tokens
+        else:
+            whole(state, output, timestamp, iteration)
+            iteration.inter_token_latencies_iter.pop()  # as if it were one id
+            stats.last_token_ts = last
         for at in (timestamp,) if tokens == 1 else steps.last(tokens) or (timestamp,):
             # What was not in each of the last steps, having given way to others, made its ids in fewer of them.
             iteration.inter_token_latencies_iter.append(max(0.0, at - stats.last_token_ts))
