@@ -155,8 +155,8 @@ class Statistics(PrometheusStatLogger):  # type: ignore[misc]  # vLLM's types ar
         super().record(scheduler_stats, iteration_stats, mm_cache_stats, engine_idx)
         if iteration_stats is not None and self._steps:
             # It took a message for a step.
-            *before, (_, ids) = self._steps
-            made = [*(earlier for _, earlier in before if earlier), ids + iteration_stats.prompt_token_stats.computed]
+            made = [ids for _, ids in self._steps]
+            made[-1] += iteration_stats.prompt_token_stats.computed
             self.histogram_iteration_tokens[engine_idx].correct(made)
         if not self._planned:
             self._planned = True
