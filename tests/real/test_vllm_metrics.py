@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.settings import ROOT
 from tests.processes import pid_of, processes
-from tests.real.callers import Caller
+from tests.real.callers import CHAT, Caller
 from tests.real.test_metrics import MODEL, figures
 from tests.server import running, wait_for
 
@@ -50,6 +51,16 @@ def work(server: GatewayServer) -> tuple[float, float, float]:
     names = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
     running_now, waiting, usage = (figure(server, name) for name in names)
     return running_now, waiting, usage
+
+
+@contextmanager
+def one_running(server: GatewayServer) -> Iterator[None]:
+    """While one request runs, and vLLM's figures say so: they are written once a second, so it is a long one."""
+    with Caller(server, "dev", server.key).stream(CHAT, max_tokens=1900, ignore_eos=True) as stream:
+        assert stream.status == 200
+        stream.event()
+        wait_for(lambda: figure(server, "num_requests_running") == 1, "the request in vLLM's figures")
+        yield
 
 
 def ask(server: GatewayServer, *, stream: bool = False) -> dict[str, int]:
@@ -106,9 +117,7 @@ def test_a_repeated_prompt_is_found_in_the_prefix_cache(two: GatewayServer) -> N
 
 
 def test_gauges_follow_a_caller_that_comes_and_hangs_up(two: GatewayServer) -> None:
-    with Caller(two, "dev", two.key).stream(max_tokens=900) as stream:
-        stream.event()
-        wait_for(lambda: work(two)[0] == 1, "the request in vLLM's figures")
+    with one_running(two):
         assert work(two)[2] > 0
     wait_for(lambda: work(two) == (0, 0, 0), "an idle engine in vLLM's figures")
 
@@ -145,9 +154,7 @@ def test_what_dead_workers_counted_stays_and_the_gauges_still_follow(two: Gatewa
 def test_another_engine_is_counted_where_the_one_before_ended(two: GatewayServer) -> None:
     ask(two)
     before, seen = figure(two, "generation_tokens_total"), attached(two)
-    with Caller(two, "dev", two.key).stream(max_tokens=900) as stream:
-        stream.event()
-        wait_for(lambda: work(two)[0] == 1, "the request in vLLM's figures")
+    with one_running(two):
         os.kill(pid_of(two, "EngineCore"), signal.SIGKILL)
         wait_for(lambda: work(two) == (0, 0, 0), "the figures of an engine that is gone")
     wait_until_attached(two, seen + 2)
