@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, UnavailableError
 from gateway.identifiers import new_identifier
 from gateway.periods import Period, Window, window
 from gateway.rates.windows import SKEW
-from gateway.store import ConstraintError, call_rows, kept_rows, trace_rows
+from gateway.store import ConstraintError, call_rows, kept_rows, quota_rows, trace_rows
 from gateway.subscriptions import utc_now
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Account:
         """What the quota's window at the call's beginning has used, without what is reserved."""
         found = window(quota.period, self._call.started_at)
         sid = self._call.subscription_id
-        return call_rows.used(self._connection, sid, kind, quota.period.value, found), found
+        return quota_rows.used(self._connection, sid, kind, quota.period.value, found), found
 
     def running(self, within: Window | None = None) -> call_rows.Running:
         """What other calls hold; `reserved_in_window` is of those that began within a window."""
@@ -137,7 +137,7 @@ class Account:
 
     def tokens_in_last_minute(self) -> int:
         """Of the calls that ended in it."""
-        return call_rows.tokens_ended(self._connection, self._call.subscription_id, *self._last_minute())
+        return quota_rows.tokens_ended(self._connection, self._call.subscription_id, *self._last_minute())
 
     def seconds_until_free(self, tokens: int) -> float:
         """Until so many of those have left the last minute."""
@@ -155,7 +155,7 @@ class Account:
         """Write the call's row, as one that runs."""
         row = {**_row(self._call), "model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
         call_rows.add(self._connection, row)
-        call_rows.use(self._connection, self._call.subscription_id, "calls", self._call.started_at, 1)
+        quota_rows.use_calls(self._connection, self._call.subscription_id, self._call.started_at, 1)
 
     def reserve(self, *, model: str, prompt_tokens: int, reserved: int) -> None:
         """The same for a row that is there already."""
@@ -276,23 +276,22 @@ class Ledger:
             else:
                 return
         now = self.clock()
-        values = _end_values(end, now)
         with self._store.writing_directly() as connection:
             # Whoever decides under this lock sees the call as running or as ended, never as neither.
             call_rows.lock(connection, call.subscription_id)
-            if call_rows.end(connection, call.id, values):
-                _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens) - 1, usage=end.usage)
+            if call_rows.end(connection, call.id, _end_values(end, now)):
+                _use(connection, call, end, now, already=1)
             else:
-                _correct(connection, call, end, values)
+                _correct(connection, call, end, now)
             if end.claim is not None:
                 _close(connection, call, end.claim, end, now)
 
     def _write_whole(self, call: Call, end: End) -> None:
-        values = _end_values(end, self.clock())
+        now = self.clock()
         with self._store.writing_directly() as connection:
             call_rows.lock(connection, call.subscription_id)
-            call_rows.add(connection, {**_row(call), **values})
-            _use(connection, call, calls=_counts(end.status, end.usage.completion_tokens), usage=end.usage)
+            call_rows.add(connection, {**_row(call), **_end_values(end, now)})
+            _use(connection, call, end, now, already=0)
 
     def _lose(self, call: str, produced: int | None) -> bool:
         with self._store.writing() as connection:
@@ -304,9 +303,10 @@ class Ledger:
             if row is None or row.ended_at is not None:
                 return False
             completion = row.completion_tokens if produced is None else produced
+            now = self.clock()
             values = {
                 **{name: getattr(row, name) for name in call_rows.END},
-                "ended_at": self.clock(),
+                "ended_at": now,
                 "reserved": 0,
                 "completion_tokens": completion,
                 "status": call_rows.FAILED,
@@ -314,21 +314,20 @@ class Ledger:
             }
             call_rows.end(connection, call, values)
             counted = _counts(call_rows.FAILED, completion) - 1
-            call_rows.use(connection, row.subscription_id, "calls", row.started_at, counted)
-            call_rows.use(connection, row.subscription_id, "tokens", row.started_at, row.prompt_tokens + completion)
+            quota_rows.use_calls(connection, row.subscription_id, row.started_at, counted)
+            tokens = row.prompt_tokens + completion
+            quota_rows.use_tokens(connection, row.subscription_id, row.started_at, now, tokens)
             return True
 
 
-def _correct(connection: Direct, call: Call, end: End, values: Mapping[str, object]) -> None:
+def _correct(connection: Direct, call: Call, end: End, now: datetime) -> None:
     """The process was taken for dead, and the call ended with what was known of it: put that right."""
     row = call_rows.find(connection, call.id)
     if row is None or row.finish_reason != LOST:
         return
-    call_rows.correct(connection, call.id, values)
-    counted = _counts(end.status, end.usage.completion_tokens) - _counts(row.status, row.completion_tokens)
-    call_rows.use(connection, call.subscription_id, "calls", call.started_at, counted)
-    tokens = end.usage.total_tokens - _tokens(row)
-    call_rows.use(connection, call.subscription_id, "tokens", call.started_at, tokens)
+    call_rows.correct(connection, call.id, _end_values(end, now))
+    quota_rows.use_tokens(connection, call.subscription_id, row.started_at, row.ended_at, -_tokens(row))
+    _use(connection, call, end, now, already=_counts(row.status, row.completion_tokens))
 
 
 def _waive(connection: Direct, row: Row[Any]) -> None:
@@ -337,8 +336,8 @@ def _waive(connection: Direct, row: Row[Any]) -> None:
     kept = {name: getattr(row, name) for name in call_rows.END}
     call_rows.correct(connection, row.id, {**kept, **free, "finish_reason": REPLACED})
     counted = _counts(row.status, 0) - _counts(row.status, row.completion_tokens)
-    call_rows.use(connection, row.subscription_id, "calls", row.started_at, counted)
-    call_rows.use(connection, row.subscription_id, "tokens", row.started_at, -_tokens(row))
+    quota_rows.use_calls(connection, row.subscription_id, row.started_at, counted)
+    quota_rows.use_tokens(connection, row.subscription_id, row.started_at, row.ended_at, -_tokens(row))
 
 
 def _close(connection: Direct, call: Call, claim: Claim, end: End, now: datetime) -> None:
@@ -348,9 +347,11 @@ def _close(connection: Direct, call: Call, claim: Claim, end: End, now: datetime
         claims.keep(connection, claim, call.id, end.answer, now)
 
 
-def _use(connection: Direct, call: Call, *, calls: int, usage: Usage) -> None:
-    call_rows.use(connection, call.subscription_id, "calls", call.started_at, calls)
-    call_rows.use(connection, call.subscription_id, "tokens", call.started_at, usage.total_tokens)
+def _use(connection: Direct, call: Call, end: End, now: datetime, *, already: int) -> None:
+    """Count a call that ended now; `already` is what it has counted as in quotas of calls until then."""
+    counted = _counts(end.status, end.usage.completion_tokens) - already
+    quota_rows.use_calls(connection, call.subscription_id, call.started_at, counted)
+    quota_rows.use_tokens(connection, call.subscription_id, call.started_at, now, end.usage.total_tokens)
 
 
 def _row(call: Call) -> dict[str, object]:

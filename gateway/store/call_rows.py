@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, select, update
 
-from gateway.store.tables import calls, quota_use, subscriptions
+from gateway.store.tables import calls, subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,19 +39,12 @@ _SID: BindParameter[str] = bindparam("sid")
 _SINCE: BindParameter[datetime] = bindparam("since")
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _RUNS = calls.c.ended_at.is_(None)
-_TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
+TOKENS = calls.c.prompt_tokens + calls.c.completion_tokens
 REFUSED = (403, 429)
 """The statuses (HTTP's) of calls that a limit refused."""
 
 FAILED = 500
 """From this status on the gateway is at fault."""
-
-# Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
-_COUNTS = case(
-    (or_(*(calls.c.status == one for one in REFUSED)), 0),
-    (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0),
-    else_=1,
-)
 
 _IN_WINDOW = (
     calls.c.started_at >= _SINCE,
@@ -65,42 +58,17 @@ _RUNNING = select(
 ).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
 # What running calls have spent for certain. A note of what one has produced may be old, and is never too high; before
 # its first token the engine may still not take it, and its prompt would cost nothing.
-_SPENT_SO_FAR = case((calls.c.completion_tokens == 0, 0), (calls.c.reserved > _TOKENS, _TOKENS), else_=calls.c.reserved)
+_SPENT_SO_FAR = case((calls.c.completion_tokens == 0, 0), (calls.c.reserved > TOKENS, TOKENS), else_=calls.c.reserved)
 _SPENT = select(
     func.coalesce(func.sum(_SPENT_SO_FAR), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), _SPENT_SO_FAR), else_=0)), 0),
 ).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
 _ENDED_IN = (calls.c.ended_at > _SINCE, calls.c.ended_at <= bindparam("until"))
 _ENDED = (
-    select(calls.c.ended_at, _TOKENS.label("tokens"))
+    select(calls.c.ended_at, TOKENS.label("tokens"))
     .where(calls.c.subscription_id == _SID, *_ENDED_IN)
     .order_by(calls.c.ended_at)
 )
-_ENDED_TOKENS = select(func.coalesce(func.sum(_TOKENS), 0)).where(calls.c.subscription_id == _SID, *_ENDED_IN)
-_SUMS = {
-    # A running call counts as a call from its beginning, and with its tokens at its end.
-    "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(calls.c.subscription_id == _SID, *_IN_WINDOW),
-    "tokens": select(func.coalesce(func.sum(_TOKENS), 0)).where(
-        calls.c.subscription_id == _SID, *_IN_WINDOW, calls.c.ended_at.is_not(None)
-    ),
-}
-_USED = select(quota_use.c.used).where(
-    quota_use.c.subscription_id == _SID,
-    quota_use.c.kind == bindparam("kind"),
-    quota_use.c.period == bindparam("period_name"),
-    quota_use.c.starts_at == _SINCE,
-)
-_USE = (
-    update(quota_use)
-    .where(
-        quota_use.c.subscription_id == _SID,
-        quota_use.c.kind == bindparam("of"),
-        quota_use.c.starts_at <= bindparam("moment"),
-        (quota_use.c.ends_at.is_(None)) | (quota_use.c.ends_at > bindparam("moment")),
-    )
-    .values(used=quota_use.c.used + bindparam("amount"))
-)
-_KEEP = insert(quota_use)
 _ADD = insert(calls)
 _EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
@@ -150,37 +118,12 @@ def spent(connection: Connection | Direct, sid: str, window: Window, *, but: str
     return Spent(*map(int, row))
 
 
-def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
-    """Tokens of the calls that ended between two moments."""
-    return int(connection.execute(_ENDED_TOKENS, {"sid": sid, "since": since, "until": until}).scalar_one())
-
-
 def ended(
     connection: Connection | Direct, sid: str, since: datetime, until: datetime
 ) -> Sequence[tuple[datetime, int]]:
     """When the calls between two moments ended, the first first, and their tokens."""
     rows = connection.execute(_ENDED, {"sid": sid, "since": since, "until": until})
     return [(row.ended_at, int(row.tokens)) for row in rows]
-
-
-def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:
-    """What a window has used of `calls` or `tokens`; summed from the ledger the first time."""
-    start, end = window
-    found = connection.execute(
-        _USED, {"sid": sid, "kind": kind, "period_name": period, "since": start}
-    ).scalar_one_or_none()
-    if found is not None:
-        return int(found)
-    total = int(connection.execute(_SUMS[kind], {"sid": sid, "since": start, "until": end or _NEVER}).scalar_one())
-    names = ("subscription_id", "kind", "period", "starts_at", "ends_at", "used")
-    connection.execute(_KEEP, dict(zip(names, (sid, kind, period, start, end, total), strict=True)))
-    return total
-
-
-def use(connection: Connection | Direct, sid: str, kind: str, moment: datetime, amount: int) -> None:
-    """Add to every window that is kept and that the moment is in; `amount` may be negative."""
-    if amount:
-        connection.execute(_USE, {"sid": sid, "of": kind, "moment": moment, "amount": amount})
 
 
 def add(connection: Connection | Direct, values: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from gateway.keeper import Keeper
 from gateway.keys import KeyHasher
 from gateway.periods import Period
 from gateway.products import Limits, Quota, Rate
-from gateway.store import Store, call_rows, open_store
+from gateway.store import Store, call_rows, open_store, quota_rows
 from gateway.subscriptions import Subscriptions
 from tests.limits.conftest import MODEL, Book, make_book, tokens
 from tests.server import wait_for
@@ -250,15 +250,14 @@ def test_a_call_that_ends_while_another_is_decided_is_seen_as_running_or_as_ende
 def test_a_sum_that_is_made_while_a_call_ends_has_it(pg_book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     running = pg_book.admitted(Limits(), 10, 50)
     summing: list[threading.Thread] = []
-    use = call_rows.use
+    use = quota_rows.use_tokens
 
-    def slow(connection: Any, sid: str, kind: str, *rest: Any) -> None:
-        use(connection, sid, kind, *rest)
-        if kind == "tokens":
-            summing.append(beside(pg_book, lambda: pg_book.used(DAILY)))
+    def slow(*given: Any) -> None:
+        use(*given)
+        summing.append(beside(pg_book, lambda: pg_book.used(DAILY)))
 
     with monkeypatch.context() as patch:
-        patch.setattr(call_rows, "use", slow)
+        patch.setattr(quota_rows, "use_tokens", slow)
         pg_book.finish(running, 50)
     summing[0].join(10)
     assert pg_book.used(DAILY) == 60

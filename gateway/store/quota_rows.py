@@ -1,0 +1,142 @@
+"""The sums over the ledger that are kept, so that no call adds up what others came to: rows in an open transaction.
+
+Two kinds: what the window of a quota has used, and the tokens of the calls that ended in the last minute. Each is
+summed from the ledger when it is asked for first, and moved on by every call's end from then on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, or_, select, update
+
+from gateway.store.call_rows import FAILED, REFUSED, TOKENS
+from gateway.store.tables import calls, quota_use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from gateway.periods import Window
+    from gateway.store.direct import Direct
+
+MINUTE = "minute"
+"""What is no quota's period: the row is of the tokens of calls that ended after its `starts_at`."""
+
+_MOVES = timedelta(seconds=1)  # how far that moment may fall behind before it is moved on
+_KEPT = timedelta(minutes=2)  # or before its sum is made anew: nobody has asked for long
+
+_SID: BindParameter[str] = bindparam("sid")
+_START: BindParameter[datetime] = bindparam("start")
+_FROM: BindParameter[datetime] = bindparam("from_")
+_TO: BindParameter[datetime] = bindparam("to")
+_STARTED: BindParameter[datetime] = bindparam("started")
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+# Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
+_COUNTS = case(
+    (or_(*(calls.c.status == one for one in REFUSED)), 0),
+    (and_(calls.c.status >= FAILED, calls.c.completion_tokens == 0), 0),
+    else_=1,
+)
+
+_OF_WINDOW = (calls.c.subscription_id == _SID, calls.c.started_at >= _FROM, calls.c.started_at < _TO)
+_SUMS = {
+    # A running call counts as a call from its beginning, and with its tokens at its end.
+    "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(*_OF_WINDOW),
+    "tokens": select(func.coalesce(func.sum(TOKENS), 0)).where(*_OF_WINDOW, calls.c.ended_at.is_not(None)),
+}
+_USED = select(quota_use.c.used).where(
+    quota_use.c.subscription_id == _SID,
+    quota_use.c.kind == bindparam("kind"),
+    quota_use.c.period == bindparam("period_name"),
+    quota_use.c.starts_at == _START,
+)
+_KEEP = insert(quota_use)
+
+
+def _ended_tokens(after: Any, until: Any = None) -> Any:
+    ended = select(func.coalesce(func.sum(TOKENS), 0)).where(calls.c.subscription_id == _SID, calls.c.ended_at > after)
+    return (ended if until is None else ended.where(calls.c.ended_at <= until)).correlate(quota_use).scalar_subquery()
+
+
+_OF_MINUTE = and_(quota_use.c.subscription_id == _SID, quota_use.c.kind == "tokens", quota_use.c.period == MINUTE)
+_MINUTE = select(
+    quota_use.c.starts_at,
+    quota_use.c.used,
+    _ended_tokens(quota_use.c.starts_at, _FROM).label("passed"),
+    # Where the clock was set back:
+    _ended_tokens(_FROM, quota_use.c.starts_at).label("before"),
+    _ended_tokens(_TO).label("ahead"),
+).where(_OF_MINUTE)
+_SUM_MINUTE = select(_ended_tokens(_FROM).label("used"), _ended_tokens(_TO).label("ahead"))
+_MOVE_MINUTE = update(quota_use).where(_OF_MINUTE).values(starts_at=bindparam("start"), used=bindparam("new_used"))
+
+_WINDOW_HAS = and_(
+    quota_use.c.starts_at <= _STARTED, or_(quota_use.c.ends_at.is_(None), quota_use.c.ends_at > _STARTED)
+)
+_ADD_AMOUNT = update(quota_use).values(used=quota_use.c.used + bindparam("amount"))
+_USE_CALLS = _ADD_AMOUNT.where(quota_use.c.subscription_id == _SID, quota_use.c.kind == "calls", _WINDOW_HAS)
+_USE_TOKENS = _ADD_AMOUNT.where(
+    quota_use.c.subscription_id == _SID,
+    quota_use.c.kind == "tokens",
+    or_(
+        and_(quota_use.c.period != MINUTE, _WINDOW_HAS),
+        and_(quota_use.c.period == MINUTE, quota_use.c.starts_at < bindparam("ended")),
+    ),
+)
+
+
+def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:
+    """What a window has used of `calls` or `tokens`."""
+    start, end = window
+    found = connection.execute(
+        _USED, {"sid": sid, "kind": kind, "period_name": period, "start": start}
+    ).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    total = int(connection.execute(_SUMS[kind], {"sid": sid, "from_": start, "to": end or _NEVER}).scalar_one())
+    row = {"kind": kind, "period": period, "starts_at": start, "ends_at": end, "used": total}
+    connection.execute(_KEEP, {"subscription_id": sid, **row})
+    return total
+
+
+def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
+    """Tokens of the calls that ended between two moments, which go on with time from call to call.
+
+    What is kept is the sum of all that ended after some moment. What has passed since that moment is taken off, and
+    once a second the moment is moved on. So it takes as long for ten thousand calls a minute as for ten.
+    """
+    moments = {"sid": sid, "from_": since, "to": until}
+    row = connection.execute(_MINUTE, moments).one_or_none()
+    if row is None or row.starts_at < since - _KEPT:
+        total, ahead = map(int, connection.execute(_SUM_MINUTE, moments).one())
+        if row is None:
+            kept = {"kind": "tokens", "period": MINUTE, "starts_at": since, "ends_at": None, "used": total}
+            connection.execute(_KEEP, {"subscription_id": sid, **kept})
+        else:
+            _move(connection, sid, since, total)
+        return total - ahead
+    left = int(row.used) - int(row.passed)
+    if row.starts_at <= since - _MOVES:
+        _move(connection, sid, since, left)
+    return left + int(row.before) - int(row.ahead)
+
+
+def use_calls(connection: Connection | Direct, sid: str, started: datetime, amount: int) -> None:
+    """Add to what is kept for the windows that a call began in; `amount` may be negative."""
+    if amount:
+        connection.execute(_USE_CALLS, {"sid": sid, "started": started, "amount": amount})
+
+
+def use_tokens(connection: Connection | Direct, sid: str, started: datetime, ended: datetime, amount: int) -> None:
+    """Add to every sum of tokens that a call which has ended belongs to; `amount` may be negative."""
+    if amount:
+        connection.execute(_USE_TOKENS, {"sid": sid, "started": started, "ended": ended, "amount": amount})
+
+
+def _move(connection: Connection | Direct, sid: str, start: datetime, total: int) -> None:
+    values: Mapping[str, object] = {"sid": sid, "start": start, "new_used": total}
+    connection.execute(_MOVE_MINUTE, values)
