@@ -211,12 +211,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         return self.alive and has_place and self.ready()
 
     def _turn(self, *, accepting: bool) -> None:
-        self.notify()
         self.set_accept_enabled(accepting)
         self.wait_for_and_dispatch_events(timeout=_SWEEP_EVERY if self.waiting or not accepting else 1.0)
         now = time.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_EVERY
+            self.notify()  # the master, which waits for seconds, and not for each request
             self._sweep(now)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
