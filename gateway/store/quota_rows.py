@@ -26,7 +26,6 @@ MINUTE = "minute"
 """What is no quota's period: the row is of the tokens of calls that ended after its `starts_at`."""
 
 _MOVES = timedelta(seconds=1)  # how far that moment may fall behind before it is moved on
-_KEPT = timedelta(minutes=2)  # or before its sum is made anew: nobody has asked for long
 
 _SID: BindParameter[str] = bindparam("sid")
 _START: BindParameter[datetime] = bindparam("start")
@@ -107,11 +106,12 @@ def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, unt
     """Tokens of the calls that ended between two moments, which go on with time from call to call.
 
     What is kept is the sum of all that ended after some moment. What has passed since that moment is taken off, and
-    once a second the moment is moved on. So it takes as long for ten thousand calls a minute as for ten.
+    once a second the moment is moved on. So it takes as long for ten thousand calls a minute as for ten. Once a minute
+    the sum is made anew, so that rows which somebody else has changed are not counted wrong for longer.
     """
     moments = {"sid": sid, "from_": since, "to": until}
     row = connection.execute(_MINUTE, moments).one_or_none()
-    if row is None or row.starts_at < since - _KEPT:
+    if row is None or _minute_of(row.starts_at) != _minute_of(since) or row.used < row.passed:
         total, ahead = map(int, connection.execute(_SUM_MINUTE, moments).one())
         if row is None:
             kept = {"kind": "tokens", "period": MINUTE, "starts_at": since, "ends_at": None, "used": total}
@@ -135,6 +135,10 @@ def use_tokens(connection: Connection | Direct, sid: str, started: datetime, end
     """Add to every sum of tokens that a call which has ended belongs to; `amount` may be negative."""
     if amount:
         connection.execute(_USE_TOKENS, {"sid": sid, "started": started, "ended": ended, "amount": amount})
+
+
+def _minute_of(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _move(connection: Connection | Direct, sid: str, start: datetime, total: int) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from gateway import ledger
 from gateway.products import Limits
@@ -127,6 +127,21 @@ def test_another_processs_calls_are_in_it(book: Book) -> None:
     assert kept(book) == 0
     other.finish(other.admitted(Limits(), prompt=10), 5)
     assert kept(book) == kept(other) == 15
+
+
+@pytest.mark.parametrize("tokens", [-5, 5])
+def test_rows_that_somebody_else_has_changed_are_seen_within_a_minute(book: Book, tokens: int) -> None:
+    book.finish(book.admitted(Limits(), prompt=10), 5)
+    assert kept(book) == 15
+    with book.store.writing() as connection:
+        connection.execute(update(calls).values(completion_tokens=calls.c.completion_tokens + tokens))
+    book.clock.advance(seconds=59)
+    assert kept(book) in {15, 15 + tokens}
+    book.finish(book.admitted(Limits(), prompt=1), 1)
+    book.clock.advance(seconds=1)
+    assert kept(book) == summed(book) == 2
+    book.clock.advance(seconds=1)
+    assert kept(book) == summed(book) == 2
 
 
 @pytest.mark.parametrize("moves", [False, True])

@@ -61,6 +61,17 @@ def test_every_migration_can_be_undone_and_done_again(store: Store, url: str) ->
     store.check()
 
 
+@pytest.mark.usefixtures("store")
+def test_an_older_version_finds_no_sum_that_it_would_not_keep_right(url: str) -> None:
+    kept = "INSERT INTO quota_use VALUES ('acme', 'tokens', :period, '2030-01-01 00:00:00+00', NULL, 5)"
+    engine = make_migration_engine(parse_url(url), patience=1)
+    with for_writing(engine).begin() as connection:
+        connection.execute(text(kept), [{"period": "minute"}, {"period": "day"}])
+        command.downgrade(alembic_config(connection), "0007")
+        assert connection.execute(text("SELECT period FROM quota_use")).scalars().all() == ["day"]
+    engine.dispose()
+
+
 def test_processes_that_start_at_once_find_the_tables_and_the_starters(url: str) -> None:
     assert at_once(4, open_and_count, url) == [2] * 4
 
