@@ -326,8 +326,8 @@ def _correct(connection: Direct, call: Call, end: End, now: datetime) -> None:
     if row is None or row.finish_reason != LOST:
         return
     call_rows.correct(connection, call.id, _end_values(end, now))
-    quota_rows.use_tokens(connection, call.subscription_id, row.started_at, row.ended_at, -_tokens(row))
     _use(connection, call, end, now, already=_counts(row.status, row.completion_tokens))
+    quota_rows.use_tokens(connection, call.subscription_id, row.started_at, row.ended_at, -_tokens(row))
 
 
 def _waive(connection: Direct, row: Row[Any]) -> None:

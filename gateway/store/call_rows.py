@@ -72,7 +72,8 @@ _ENDED = (
 _ADD = insert(calls)
 _EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
-_RESERVE = _CHANGE.values({name: bindparam(f"new_{name}") for name in ("model", "prompt_tokens", "reserved")})
+_RESERVED = ("model", "prompt_tokens", "reserved")
+_RESERVE = _CHANGE.where(_RUNS).values({name: bindparam(f"new_{name}") for name in _RESERVED})
 _EXTEND = _CHANGE.where(_RUNS).values(reserved=bindparam("new_reserved"), completion_tokens=bindparam("produced"))
 _CORRECT = _CHANGE.values({name: bindparam(f"new_{name}") for name in END})
 _END = _CORRECT.where(_RUNS)
@@ -132,7 +133,7 @@ def add(connection: Connection | Direct, values: Mapping[str, object]) -> None:
 
 
 def reserve(connection: Connection | Direct, call: str, *, model: str, prompt_tokens: int, reserved: int) -> None:
-    """What a call may cost."""
+    """What a call that runs may cost. One that was taken for dead meanwhile is put right at its end."""
     values = {"model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
     connection.execute(_RESERVE, _renamed(call, values))
 

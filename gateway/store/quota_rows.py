@@ -9,15 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import BigInteger, BindParameter, and_, bindparam, case, func, insert, or_, select, update
 
 from gateway.store.call_rows import FAILED, REFUSED, TOKENS
 from gateway.store.tables import calls, quota_use
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from gateway.periods import Window
     from gateway.store.direct import Direct
@@ -32,7 +30,7 @@ _START: BindParameter[datetime] = bindparam("start")
 _FROM: BindParameter[datetime] = bindparam("from_")
 _TO: BindParameter[datetime] = bindparam("to")
 _STARTED: BindParameter[datetime] = bindparam("started")
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_LONG_AGO, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 # Neither what a limit refused is a call, nor what the gateway failed before it had produced anything.
 _COUNTS = case(
@@ -56,27 +54,38 @@ _USED = select(quota_use.c.used).where(
 _KEEP = insert(quota_use)
 
 
-def _ended_tokens(after: Any, until: Any = None) -> Any:
-    ended = select(func.coalesce(func.sum(TOKENS), 0)).where(calls.c.subscription_id == _SID, calls.c.ended_at > after)
-    return (ended if until is None else ended.where(calls.c.ended_at <= until)).correlate(quota_use).scalar_subquery()
-
-
 _OF_MINUTE = and_(quota_use.c.subscription_id == _SID, quota_use.c.kind == "tokens", quota_use.c.period == MINUTE)
+_NEAR = and_(quota_use.c.starts_at >= bindparam("near_from"), quota_use.c.starts_at < bindparam("near_to"))
+
+
+def _ended_tokens(after: Any, until: Any) -> Select[int]:
+    return select(func.coalesce(func.sum(TOKENS), 0)).where(
+        calls.c.subscription_id == _SID, calls.c.ended_at > after, calls.c.ended_at <= until
+    )
+
+
+def _if_near(tokens: Select[int]) -> ColumnElement[int]:
+    # There is no telling how many calls there are up to a moment that is long ago.
+    return case((_NEAR, tokens.correlate(quota_use).scalar_subquery()))
+
+
 _MINUTE = select(
     quota_use.c.starts_at,
     quota_use.c.used,
-    _ended_tokens(quota_use.c.starts_at, _FROM).label("passed"),
+    _if_near(_ended_tokens(quota_use.c.starts_at, _FROM)).label("passed"),
     # Where the clock was set back:
-    _ended_tokens(_FROM, quota_use.c.starts_at).label("before"),
-    _ended_tokens(_TO).label("ahead"),
+    _if_near(_ended_tokens(_FROM, quota_use.c.starts_at)).label("before"),
+    select(func.max(calls.c.ended_at)).where(calls.c.subscription_id == _SID).scalar_subquery().label("newest"),
 ).where(_OF_MINUTE)
-_SUM_MINUTE = select(_ended_tokens(_FROM).label("used"), _ended_tokens(_TO).label("ahead"))
+_SUM_MINUTE = _ended_tokens(_FROM, _TO)
 _MOVE_MINUTE = update(quota_use).where(_OF_MINUTE).values(starts_at=bindparam("start"), used=bindparam("new_used"))
 
 _WINDOW_HAS = and_(
     quota_use.c.starts_at <= _STARTED, or_(quota_use.c.ends_at.is_(None), quota_use.c.ends_at > _STARTED)
 )
-_ADD_AMOUNT = update(quota_use).values(used=quota_use.c.used + bindparam("amount"))
+_SUM = quota_use.c.used + bindparam("amount", type_=BigInteger)
+# A minute's row that is wrong, since somebody else changed what it stands for, is no reason to fail a call.
+_ADD_AMOUNT = update(quota_use).values(used=case((and_(quota_use.c.period == MINUTE, _SUM < 0), 0), else_=_SUM))
 _USE_CALLS = _ADD_AMOUNT.where(quota_use.c.subscription_id == _SID, quota_use.c.kind == "calls", _WINDOW_HAS)
 _USE_TOKENS = _ADD_AMOUNT.where(
     quota_use.c.subscription_id == _SID,
@@ -109,20 +118,22 @@ def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, unt
     once a second the moment is moved on. So it takes as long for ten thousand calls a minute as for ten. Once a minute
     the sum is made anew, so that rows which somebody else has changed are not counted wrong for longer.
     """
-    moments = {"sid": sid, "from_": since, "to": until}
-    row = connection.execute(_MINUTE, moments).one_or_none()
-    if row is None or _minute_of(row.starts_at) != _minute_of(since) or row.used < row.passed:
-        total, ahead = map(int, connection.execute(_SUM_MINUTE, moments).one())
-        if row is None:
-            kept = {"kind": "tokens", "period": MINUTE, "starts_at": since, "ends_at": None, "used": total}
-            connection.execute(_KEEP, {"subscription_id": sid, **kept})
-        else:
-            _move(connection, sid, since, total)
-        return total - ahead
+    minute = since.replace(second=0, microsecond=0)
+    near = {"near_from": minute, "near_to": minute + timedelta(minutes=1)}
+    row = connection.execute(_MINUTE, {"sid": sid, "from_": since, **near}).one_or_none()
+    if row is None:
+        empty = {"kind": "tokens", "period": MINUTE, "starts_at": _LONG_AGO, "ends_at": None, "used": 0}
+        connection.execute(_KEEP, {"subscription_id": sid, **empty})  # whoever asks next makes the sum
+    if row is None or (row.newest is not None and row.newest > until):  # then the clock was set back by a lot
+        return _sum_minute(connection, sid, since, until)
+    if row.passed is None or row.used < row.passed:
+        total = _sum_minute(connection, sid, since, until)
+        _move(connection, sid, since, total)
+        return total
     left = int(row.used) - int(row.passed)
     if row.starts_at <= since - _MOVES:
         _move(connection, sid, since, left)
-    return left + int(row.before) - int(row.ahead)
+    return left + int(row.before)
 
 
 def use_calls(connection: Connection | Direct, sid: str, started: datetime, amount: int) -> None:
@@ -137,10 +148,9 @@ def use_tokens(connection: Connection | Direct, sid: str, started: datetime, end
         connection.execute(_USE_TOKENS, {"sid": sid, "started": started, "ended": ended, "amount": amount})
 
 
-def _minute_of(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)
+def _sum_minute(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
+    return int(connection.execute(_SUM_MINUTE, {"sid": sid, "from_": since, "to": until}).scalar_one())
 
 
 def _move(connection: Connection | Direct, sid: str, start: datetime, total: int) -> None:
-    values: Mapping[str, object] = {"sid": sid, "start": start, "new_used": total}
-    connection.execute(_MOVE_MINUTE, values)
+    connection.execute(_MOVE_MINUTE, {"sid": sid, "start": start, "new_used": total})

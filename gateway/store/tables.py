@@ -124,7 +124,10 @@ class CallColumns(TypedColumns):
 
 
 class QuotaUseColumns(TypedColumns):
-    """What a window of a quota has used: a sum over the ledger, kept so that it is not made at each call."""
+    """What a window of a quota has used: a sum over the ledger, kept so that it is not made at each call.
+
+    With the period `minute` it is of the calls that ended after `starts_at`, see `quota_rows.tokens_ended`.
+    """
 
     subscription_id: Named[str] = Column(String(ID_LENGTH), primary_key=True)
     kind: Named[str] = Column(String(6), primary_key=True)
@@ -186,8 +189,8 @@ keys = Table(
 )
 calls = Table("calls", metadata, CallColumns)
 Index("ix_calls_started", calls.c.subscription_id, calls.c.started_at)
-# Serves both those that ended lately and those that run. Each call with a limit on tokens a minute sums what ended in
-# the last one, so what is summed is in the index: to look at each row takes several times as long.
+# Serves both those that ended lately and those that run. What is summed of those that ended is in the index: to look
+# at each row takes several times as long.
 Index("ix_calls_ended", calls.c.subscription_id, calls.c.ended_at, calls.c.prompt_tokens, calls.c.completion_tokens)
 _RUNS = calls.c.ended_at.is_(None)
 Index("ix_calls_running", calls.c.id, sqlite_where=_RUNS, postgresql_where=_RUNS)
@@ -197,6 +200,14 @@ quota_use = Table(
     QuotaUseColumns,
     CheckConstraint("kind IN ('calls', 'tokens')", name="kind"),
     CheckConstraint("used >= 0", name="used"),
+)
+_IS_MINUTE = quota_use.c.period == "minute"
+Index(
+    "ix_quota_use_minute",
+    quota_use.c.subscription_id,
+    unique=True,
+    sqlite_where=_IS_MINUTE,
+    postgresql_where=_IS_MINUTE,
 )
 call_rates = Table("call_rates", metadata, CallRateColumns)
 kept_answers = Table("kept_answers", metadata, KeptAnswerColumns)

@@ -14,10 +14,11 @@ from gateway.products import Limits
 from gateway.rates.windows import SKEW
 from gateway.store import call_rows, open_store
 from gateway.store.tables import calls
-from tests.limits.conftest import make_book
+from tests.limits.conftest import MODEL, make_book
 from tests.store.conftest import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.admission import Admission
@@ -47,79 +48,107 @@ def summed(book: Book) -> int:
 
 
 class History:
-    """Anything that can become of calls, in an order that a seed decides."""
+    """Anything that can become of calls, in an order that a seed decides.
 
-    def __init__(self, book: Book, seed: int) -> None:
-        self.book = book
+    Args:
+        books: of several processes.
+        pauses: seconds that may pass at a time.
+    """
+
+    def __init__(self, books: Sequence[Book], seed: int, pauses: Sequence[float]) -> None:
+        self.books = books
+        self.clock = books[0].clock
         self.chance = random.Random(seed)  # noqa: S311
-        self.running: list[Admission] = []
-        self.lost: list[Admission] = []
-        self.failed: list[Admission] = []
+        self.pauses = pauses
+        self.begun: list[tuple[Book, Admission]] = []
+        self.running: list[tuple[Book, Admission]] = []
+        self.lost: list[tuple[Book, Admission]] = []
+        self.failed: list[tuple[Book, Admission]] = []
+        self.losses = 0
 
     def step(self) -> None:
         """One thing happens."""
         self.chance.choices(
-            [self.begin, self.end, self.lose, self.come_back, self.waive, self.pass_time, self.set_clock],
-            [8, 8, 1, 1, 1, 8, 0.5],
+            [self.begin, self.admit, self.end, self.lose, self.come_back, self.waive, self.pass_time, self.set_clock],
+            [8, 8, 8, 2, 1, 1, 8, 0.5],
         )[0]()
 
     def begin(self) -> None:
-        """A call is let in."""
-        self.running.append(self.book.admitted(Limits(), prompt=self.chance.randrange(1, 50)))
+        """A call has its row, and nothing of its tokens is known."""
+        book = self.chance.choice(self.books)
+        call = book.call(Limits(max_concurrency=1000))
+        call.open()
+        self.begun.append((book, call))
+
+    def admit(self) -> None:
+        """It is let in."""
+        if self.begun:
+            book, call = self._any(self.begun)
+            call.admit(MODEL, self.chance.randrange(1, 50), [50])
+            self.running.append((book, call))
 
     def end(self) -> None:
         """It is over, in one of several ways."""
         if self.running:
-            call = self._any(self.running)
+            book, call = self._any(self.running)
             status = self.chance.choice([200, 499, 500])
-            self.book.finish(call, self.chance.randrange(50), status)
+            book.finish(call, self.chance.randrange(50), status)
             if status == 500:
-                self.failed.append(call)
+                self.failed.append((book, call))
 
     def lose(self) -> None:
-        """Its process is taken for dead."""
-        if self.running:
-            self.lost.append(self._any(self.running))
-            self.book.admissions.ledger.lose({self.lost[-1].call.id: self.chance.choice([None, 7])})
+        """Its process is taken for dead, before or after it was let in."""
+        of = self.chance.choice([self.begun, self.running])
+        if of:
+            book, call = self.chance.choice(of)
+            lose = self.chance.choice(self.books).admissions.ledger.lose
+            self.losses += lose({call.call.id: self.chance.choice([None, 7])})
+            if of is self.running:
+                of.remove((book, call))
+                self.lost.append((book, call))
 
     def come_back(self) -> None:
         """It is not dead, and the call ends."""
         if self.lost:
-            self.book.finish(self._any(self.lost), self.chance.randrange(50))
+            book, call = self._any(self.lost)
+            book.finish(call, self.chance.randrange(50))
 
     def waive(self) -> None:
         """The call is made again with its Idempotency-Key."""
         if self.failed:
-            call = self._any(self.failed).call
-            with self.book.admissions.ledger.account(call) as account:
+            book, admission = self._any(self.failed)
+            with book.admissions.ledger.account(admission.call) as account:
                 connection: Any = account._connection  # noqa: SLF001
-                row = call_rows.find(connection, call.id)
+                row = call_rows.find(connection, admission.call.id)
                 assert row is not None
-                ledger._waive(connection, row)  # noqa: SLF001
+                if row.ended_at is not None:
+                    ledger._waive(connection, row)  # noqa: SLF001
 
     def pass_time(self) -> None:
         """Nothing happens for a while."""
-        seconds = self.chance.choice([0.0, 0.001, 0.4, 3.0, 20.0, 59.0, 300.0])
-        self.book.clock.now += timedelta(seconds=seconds)
+        self.clock.advance(seconds=self.chance.choice(self.pauses))
 
     def set_clock(self) -> None:
         """Somebody puts it right, by a little or by a lot."""
-        self.book.clock.now -= timedelta(seconds=self.chance.choice([0.5, 30.0, 90.0]))
+        self.clock.advance(seconds=-self.chance.choice([0.5, 30.0, 90.0]))
 
-    def _any(self, of: list[Admission]) -> Admission:
+    def _any(self, of: list[tuple[Book, Admission]]) -> tuple[Book, Admission]:
         return of.pop(self.chance.randrange(len(of)))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_what_is_kept_is_what_the_rows_come_to_whatever_happens(book: Book, seed: int) -> None:
-    history = History(book, seed)
+@pytest.mark.parametrize("pauses", [(0.0, 0.001, 0.1, 0.4, 2.0), (0.0, 0.001, 0.4, 3.0, 20.0, 59.0, 300.0)])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_kept_is_what_the_rows_come_to_whatever_happens(book: Book, seed: int, pauses: list[float]) -> None:
+    history = History([book, make_book(book.store, book.clock)], seed, pauses)
     found = set()
-    for _ in range(250):
+    for _ in range(300):
         history.step()
         if history.chance.random() < 0.5:  # it is not asked for after each
-            found.add(kept(book))
-            assert kept(book) == summed(book)
+            answers = [kept(book), kept(book)]
+            assert answers == 2 * [summed(book)]
+            found.update(answers)
     assert len(found) > 20
+    assert history.losses
 
 
 def test_another_processs_calls_are_in_it(book: Book) -> None:
@@ -159,7 +188,7 @@ def instructions(file: Path, number: int, *, moves: bool) -> int:
     with store.writing() as connection:
         for _ in range(number):
             call_rows.add(connection, {**ledger._row(book.call(Limits()).call), **ENDED, "ended_at": clock()})  # noqa: SLF001
-    assert kept(book) == 3 * number
+    assert [kept(book), kept(book)] == 2 * [3 * number]
     clock.advance(seconds=1 if moves else 0.5)
 
     def count() -> int:

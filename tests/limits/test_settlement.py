@@ -263,6 +263,21 @@ def test_a_sum_that_is_made_while_a_call_ends_has_it(pg_book: Book, monkeypatch:
     assert pg_book.used(DAILY) == 60
 
 
+def test_a_minutes_sum_that_moves_on_while_a_call_ends_has_it(pg_book: Book) -> None:
+    def minute() -> int:
+        with pg_book.admissions.ledger.account(pg_book.call(Limits()).call) as account:
+            return account.tokens_in_last_minute()
+
+    running = pg_book.admitted(Limits(), 10, 50)
+    assert [minute(), minute()] == [0, 0]
+    pg_book.clock.advance(seconds=2)
+    with pg_book.admissions.ledger.account(pg_book.call(Limits()).call) as account:
+        assert account.tokens_in_last_minute() == 0
+        ending = beside(pg_book, lambda: pg_book.finish(running, 50))
+    ending.join(10)
+    assert minute() == 60
+
+
 def test_a_call_that_ends_while_it_is_taken_for_dead_is_charged_once(
     pg_book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
