@@ -15,7 +15,7 @@ import pytest
 
 from gateway.settings import ROOT
 from tests.docs.grafana import metrics, queries
-from tests.real.callers import ADMIN_TOKEN, LONG, put_product, subscriber
+from tests.real.callers import ADMIN_TOKEN, CHAT, LONG, put_product, subscriber
 from tests.server import running, wait_for
 from tests.services import running_prometheus
 
@@ -73,9 +73,9 @@ def traffic(server: GatewayServer) -> None:
         body = {"prompt": "Hello", "max_tokens": 8}
         reply = server.post("/get-data", body, Ocp_Apim_Subscription_Key=caller.key, Idempotency_Key=key)
         assert reply.status == 200
-    assert caller.ask(path="/v1/chat/completions").status == 200
+    assert caller.ask(path=CHAT).status == 200
     assert caller.ask(prompt="").status == 400
-    assert caller.ask(LONG, max_tokens=900).status == 504
+    assert caller.ask(LONG, CHAT, max_tokens=1900, ignore_eos=True).status == 504
     waiting = subscriber(server, "scarce")
     with waiting.stream() as stream:  # it has reserved all that there is
         stream.event()
