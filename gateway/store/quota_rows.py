@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from gateway.store.direct import Direct
 
 MINUTE = "minute"
-"""What is no quota's period: the row is of the tokens of calls that ended after its `starts_at`."""
+"""What is no quota's period: the row is of the tokens of calls that ended after its `ends_at`, which moves on.
+
+Its `starts_at` is always the same, so that the primary key lets each subscription have one such row. (A partial index
+would have SQLite compile every statement anew that asks for a period: its plan would depend on the value.)
+"""
 
 _MOVES = timedelta(seconds=1)  # how far that moment may fall behind before it is moved on
 
@@ -55,7 +59,7 @@ _KEEP = insert(quota_use)
 
 
 _OF_MINUTE = and_(quota_use.c.subscription_id == _SID, quota_use.c.kind == "tokens", quota_use.c.period == MINUTE)
-_NEAR = and_(quota_use.c.starts_at >= bindparam("near_from"), quota_use.c.starts_at < bindparam("near_to"))
+_NEAR = and_(quota_use.c.ends_at >= bindparam("near_from"), quota_use.c.ends_at < bindparam("near_to"))
 
 
 def _ended_tokens(after: Any, until: Any) -> Select[int]:
@@ -70,15 +74,15 @@ def _if_near(tokens: Select[int]) -> ColumnElement[int]:
 
 
 _MINUTE = select(
-    quota_use.c.starts_at,
+    quota_use.c.ends_at,
     quota_use.c.used,
-    _if_near(_ended_tokens(quota_use.c.starts_at, _FROM)).label("passed"),
+    _if_near(_ended_tokens(quota_use.c.ends_at, _FROM)).label("passed"),
     # Where the clock was set back:
-    _if_near(_ended_tokens(_FROM, quota_use.c.starts_at)).label("before"),
+    _if_near(_ended_tokens(_FROM, quota_use.c.ends_at)).label("before"),
     select(func.max(calls.c.ended_at)).where(calls.c.subscription_id == _SID).scalar_subquery().label("newest"),
 ).where(_OF_MINUTE)
 _SUM_MINUTE = _ended_tokens(_FROM, _TO)
-_MOVE_MINUTE = update(quota_use).where(_OF_MINUTE).values(starts_at=bindparam("start"), used=bindparam("new_used"))
+_MOVE_MINUTE = update(quota_use).where(_OF_MINUTE).values(ends_at=bindparam("start"), used=bindparam("new_used"))
 
 _WINDOW_HAS = and_(
     quota_use.c.starts_at <= _STARTED, or_(quota_use.c.ends_at.is_(None), quota_use.c.ends_at > _STARTED)
@@ -92,7 +96,7 @@ _USE_TOKENS = _ADD_AMOUNT.where(
     quota_use.c.kind == "tokens",
     or_(
         and_(quota_use.c.period != MINUTE, _WINDOW_HAS),
-        and_(quota_use.c.period == MINUTE, quota_use.c.starts_at < bindparam("ended")),
+        and_(quota_use.c.period == MINUTE, quota_use.c.ends_at < bindparam("ended")),
     ),
 )
 
@@ -122,7 +126,7 @@ def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, unt
     near = {"near_from": minute, "near_to": minute + timedelta(minutes=1)}
     row = connection.execute(_MINUTE, {"sid": sid, "from_": since, **near}).one_or_none()
     if row is None:
-        empty = {"kind": "tokens", "period": MINUTE, "starts_at": _LONG_AGO, "ends_at": None, "used": 0}
+        empty = {"kind": "tokens", "period": MINUTE, "starts_at": _LONG_AGO, "ends_at": _LONG_AGO, "used": 0}
         connection.execute(_KEEP, {"subscription_id": sid, **empty})  # whoever asks next makes the sum
     if row is None or (row.newest is not None and row.newest > until):  # then the clock was set back by a lot
         return _sum_minute(connection, sid, since, until)
@@ -131,7 +135,7 @@ def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, unt
         _move(connection, sid, since, total)
         return total
     left = int(row.used) - int(row.passed)
-    if row.starts_at <= since - _MOVES:
+    if row.ends_at <= since - _MOVES:
         _move(connection, sid, since, left)
     return left + int(row.before)
 

@@ -126,7 +126,7 @@ class CallColumns(TypedColumns):
 class QuotaUseColumns(TypedColumns):
     """What a window of a quota has used: a sum over the ledger, kept so that it is not made at each call.
 
-    With the period `minute` it is of the calls that ended after `starts_at`, see `quota_rows.tokens_ended`.
+    With the period `minute` it is of the calls that ended after `ends_at`, see `quota_rows.tokens_ended`.
     """
 
     subscription_id: Named[str] = Column(String(ID_LENGTH), primary_key=True)
@@ -200,14 +200,6 @@ quota_use = Table(
     QuotaUseColumns,
     CheckConstraint("kind IN ('calls', 'tokens')", name="kind"),
     CheckConstraint("used >= 0", name="used"),
-)
-_IS_MINUTE = quota_use.c.period == "minute"
-Index(
-    "ix_quota_use_minute",
-    quota_use.c.subscription_id,
-    unique=True,
-    sqlite_where=_IS_MINUTE,
-    postgresql_where=_IS_MINUTE,
 )
 call_rates = Table("call_rates", metadata, CallRateColumns)
 kept_answers = Table("kept_answers", metadata, KeptAnswerColumns)
