@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from flask import Flask, g, request
@@ -18,6 +19,8 @@ from gateway.metrics import Ended
 from gateway.trail import NO_TRAIL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flask import Response
 
     from app.tracing import Tracing
@@ -88,10 +91,10 @@ class Entry:
         if self.tracing is not None:
             self.tracing.keep(self)
 
-    def write(self) -> None:
-        """Log it, and count it."""
+    def write(self, environ: Mapping[str, Any]) -> None:
+        """Log it, and count it; `environ` says when the last byte was out, where the server knows (`deploy.worker`)."""
         self.settle()
-        seconds = time.monotonic() - self.started
+        seconds = environ.get("gateway.answered", time.monotonic()) - self.started
         self._count(seconds)
         fields: dict[str, object] = {
             "subscription": self.subscription,
@@ -181,10 +184,10 @@ def _end(response: Response) -> Response:
     if not response.is_streamed:
         current.settle()  # before the caller has its answer: what it asks next finds this call in its usage
     if current.admission is not None:
-        response.headers.update(limit_headers(current.admission))
+        response.headers.extend(limit_headers(current.admission))
     if current.tracing is not None:
         response.headers.update(current.tracing.headers)
-    response.call_on_close(current.write)
+    response.call_on_close(partial(current.write, request.environ))
     return response
 
 

@@ -38,6 +38,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from app.contract import trace_id_from
+from deploy.worker_afterwards import Afterwards
 from deploy.worker_connection import After, Connection, State
 from deploy.worker_refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping, answer_to, render
 from deploy.worker_request import GatewayRequest, Unread, framing_of, read_head
@@ -83,6 +84,7 @@ class Loan:
 
     Attributes:
         conn: not to be touched after `end`.
+        left: whether the log line is left to `Afterwards`, with whom the request is over.
     """
 
     def __init__(self, worker: GatewayWorker, conn: Connection) -> None:
@@ -90,6 +92,7 @@ class Loan:
         self.trace_id = conn.trace_id
         self.started = conn.started
         self.vital = conn.vital
+        self.left = False
         self._worker = worker
         self._over = False
 
@@ -136,6 +139,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         # A client that has its answer may ask again before its thread is free: so many clients as there are threads
         # must not meet a full server.
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
+        self._afterwards = Afterwards(self._most // 2)
         # Seconds until it is worth coming back to a server that is full; set it where the application knows.
         self.retry_after: Callable[[], float] = lambda: 1.0
         # Whether the application would serve a request; set it where the application knows.
@@ -475,10 +479,15 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             loan.end(After.RESET)
             self._record("connection failed", loan, failure, where=_where(failure))
         finally:
-            if not loan.vital:
-                self._finishing.add(-1)
-            if not self.alive:
-                self.method_queue.defer(lambda: None)  # the drain may have waited for this alone
+            if not loan.left:
+                self._done_with(loan)
+
+    def _done_with(self, loan: Loan) -> None:
+        """All that a request was is done."""
+        if not loan.vital:
+            self._finishing.add(-1)
+        if not self.alive:
+            self.method_queue.defer(lambda: None)  # the drain may have waited for this alone
 
     def _serve(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
         try:
@@ -534,6 +543,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         """
         began = time.monotonic()
         result = self.wsgi(environ, response.start_response)
+        conclude = partial(self._conclude, response, environ, began, result)
         is_file = isinstance(result, environ["wsgi.file_wrapper"])
         try:
             if is_file:
@@ -545,16 +555,30 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             _send(response.sock.flush)
             whole = is_file or not _sent_too_little(response)
             after = After.KEEP if whole and not response.should_close() else After.CLOSE
+            environ["gateway.answered"] = time.monotonic()
             loan.end(after)
-            # Unless so many have been left for later that they would soon take all threads.
-            if turn.waiting(Urgency.AFTERWARDS) < self._most // 2:
-                turn.pass_on(Urgency.AFTERWARDS)
+            if self.by_turns and not loan.vital:
+                loan.left = self._afterwards.leave(partial(self._afterwards_of, loan, conclude))
         finally:
-            taken = timedelta(seconds=time.monotonic() - began)
-            self.log.access(response, response.req, environ, taken)
-            if hasattr(result, "close"):
-                result.close()
+            if not loan.left:
+                conclude()
         return after
+
+    def _conclude(self, response: Any, environ: dict[str, Any], began: float, result: Any) -> None:
+        """Write the log lines, and let go of what the application has answered."""
+        taken = timedelta(seconds=environ.get("gateway.answered", time.monotonic()) - began)
+        self.log.access(response, response.req, environ, taken)
+        if hasattr(result, "close"):
+            result.close()
+
+    def _afterwards_of(self, loan: Loan, conclude: Callable[[], None]) -> None:
+        """The same where nobody is there any more whom a failure would reach."""
+        try:
+            conclude()
+        except Exception as fault:  # noqa: BLE001 - an application can raise anything
+            self._record("closing an answer failed", loan, fault, where=_where(fault))
+        finally:
+            self._done_with(loan)
 
     def _failed(self, loan: Loan, response: Any, fault: BaseException) -> After:
         """The application raised: answer 500, or break off what it has begun so that the client notices."""

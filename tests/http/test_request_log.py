@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,19 @@ def test_a_request_is_one_line_with_who_what_and_how_much(api: Api, log: Log, *,
     assert line["level"] == "info"
     assert datetime.fromisoformat(line["timestamp"]).tzinfo is not None
     assert len(log.lines) == 1
+
+
+def test_the_time_is_until_the_last_byte_was_out_where_the_server_says_when(api: Api, log: Log) -> None:
+    answered = time.monotonic() + 100  # the line itself is written before that, and in a worker after it
+    api.open(
+        "POST",
+        "/get-data",
+        body=b'{"prompt": "abc"}',
+        headers={"Content-Type": "application/json"},
+        environ={"gateway.answered": answered},
+        key=api.key,
+    )
+    assert 90_000 < log.request()["duration_ms"] <= 100_000
 
 
 def test_a_stream_is_logged_when_it_is_over(api: Api, log: Log) -> None:

@@ -65,6 +65,18 @@ class Lingering(Pieces):
         print("lingered")  # noqa: T201 - into the log that tests read
 
 
+class Breaking(Pieces):
+    """One that fails when its answer is out."""
+
+    def close(self) -> None:
+        """Fails."""
+        super().close()
+        raise OSError(f"the application quotes {CANARY}")
+
+
+_CLOSINGS = {"/lingers": Lingering, "/breaks": Breaking}
+
+
 def _until_hang_up(environ: WSGIEnvironment) -> Iterator[bytes]:
     yield b"begun"
     poll = select.poll()
@@ -126,9 +138,9 @@ _STREAMS: dict[str, Callable[[WSGIEnvironment], Iterator[bytes]]] = {
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
     """Plain WSGI: what the worker does must not depend on a framework."""
     path = environ["PATH_INFO"]
-    if path == "/lingers":
+    if path in _CLOSINGS:
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-        return Lingering(path, iter([b"whole"]))
+        return _CLOSINGS[path](path, iter([b"whole"]))
     if path in _STREAMS:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return Pieces(path, _STREAMS[path](environ))

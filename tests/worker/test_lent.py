@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.worker.helper_app import CANARY
 from tests.worker.server import PATIENCE, check_refusal, running, wait_until
 
 if TYPE_CHECKING:
@@ -34,6 +35,21 @@ def test_the_next_request_does_not_wait_for_the_log_line_of_the_last(tmp_path: P
         client.send(GET.format("/release"))
         client.reply()
         wait_until(lambda: server.state()["closed"] == ["/lingers"], "its end")
+
+
+@pytest.mark.parametrize("by_turns", [False, True])
+def test_what_fails_after_an_answer_is_told_and_harms_nobody(tmp_path: Path, by_turns: bool) -> None:  # noqa: FBT001
+    with running(tmp_path, threads=THREADS, by_turns=by_turns) as server, server.client() as client:
+        for _ in range(4 * MOST):  # more than may be left at a time, and than there are threads
+            client.send(GET.format("/breaks"))
+            reply = client.reply()
+            assert reply is not None
+            assert reply.status == 200
+        wait_until(lambda: server.log().count("OSError") == 4 * MOST, "all of them in the log")
+        assert len(server.state()["closed"]) == 4 * MOST
+        assert CANARY not in server.log()
+        server.process.terminate()
+        assert server.process.wait(PATIENCE) == 0  # nothing is thought to be under way
 
 
 def test_threads_that_are_not_done_are_no_free_threads(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What nobody waits for: the log lines and metrics of requests that are answered."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from gateway.turn import Urgency, turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LATER_SECONDS = 0.05
+"""A caller that asks again at once has its first token by then."""
+
+
+class Afterwards:
+    """Does what is left to it a moment later, all of it in one thread, when nobody else needs a turn.
+
+    Args:
+        most: how many things may be left at a time.
+        later: seconds until it begins with what is left first.
+    """
+
+    def __init__(self, most: int, later: float = LATER_SECONDS) -> None:
+        self._most = most
+        self._later = later
+        self._left: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._started = False
+
+    def leave(self, work: Callable[[], None]) -> bool:
+        """Have it done; False where so much is left already that whoever asks should do it at once.
+
+        Args:
+            work: never raises.
+        """
+        if self._left.qsize() >= self._most:
+            return False
+        if not self._started:
+            self._start()
+        self._left.put(work)
+        return True
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._started:
+                self._started = True
+                threading.Thread(target=self._run, name="afterwards", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            work = self._left.get()
+            time.sleep(self._later)
+            with turn.during(Urgency.AFTERWARDS):
+                work()
+                for _ in range(self._left.qsize()):  # what comes meanwhile has a later turn
+                    turn.pass_on(Urgency.AFTERWARDS)
+                    self._left.get()()

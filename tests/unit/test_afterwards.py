@@ -1,0 +1,66 @@
+"""What nobody waits for is done in order, by one thread, when nobody else computes; and is never more than so much."""
+
+from __future__ import annotations
+
+import threading
+
+from deploy.worker_afterwards import Afterwards
+from gateway.turn import Urgency, turn
+
+PATIENCE = 20.0
+
+
+def test_all_that_is_left_is_done_in_order_by_a_thread_of_its_own() -> None:
+    afterwards, done, over = Afterwards(100, later=0.0), [], threading.Event()
+
+    def work(number: int) -> None:
+        done.append((number, threading.current_thread().name, turn.is_mine))
+        if number == 29:
+            over.set()
+
+    for number in range(30):
+        assert afterwards.leave(lambda number=number: work(number))  # type: ignore[misc]
+    assert over.wait(PATIENCE)
+    assert done == [(number, "afterwards", True) for number in range(30)]
+
+
+def test_those_whom_somebody_waits_for_come_between() -> None:
+    afterwards, done, over = Afterwards(100, later=0.0), [], threading.Event()
+    asked, begun, waits = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        done.append("first")
+        begun.set()
+        assert waits.wait(PATIENCE)
+
+    def ask() -> None:
+        assert asked.wait(PATIENCE)
+        with turn.during(Urgency.QUESTION):
+            done.append("a request")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with turn.during(Urgency.ANSWER):  # nothing begins before all three are left
+        afterwards.leave(first)
+        afterwards.leave(lambda: done.append("second"))
+        afterwards.leave(over.set)
+    assert begun.wait(PATIENCE)
+    asked.set()
+    while not turn.waiting(Urgency.QUESTION):
+        pass
+    waits.set()
+    assert over.wait(PATIENCE)
+    asking.join(PATIENCE)
+    assert done == ["first", "a request", "second"]
+
+
+def test_more_than_so_much_is_not_taken() -> None:
+    afterwards, over = Afterwards(3, later=0.0), threading.Event()
+    done: list[int] = []
+    with turn.during(Urgency.ANSWER):  # its thread has one thing in hand at most, and does nothing
+        taken = [afterwards.leave(lambda number=number: done.append(number)) for number in range(10)]  # type: ignore[misc]
+    assert 3 <= sum(taken) <= 4
+    while not afterwards.leave(over.set):
+        pass
+    assert over.wait(PATIENCE)
+    assert done == [number for number in range(10) if taken[number]]
