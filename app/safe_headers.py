@@ -16,6 +16,8 @@ def install(app: Flask) -> None:
 
 
 def _add(response: Response) -> Response:
+    headers = response.headers
     for name, value in SAFE_HEADERS.items():
-        response.headers.setdefault(name, value)
+        if name not in headers:
+            headers.add(name, value)
     return response

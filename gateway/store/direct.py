@@ -51,8 +51,10 @@ class Direct:
 
     def run(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> None:
         """Run SQL as the driver takes it. Raises as `execute`."""
-        with _as_sqlalchemy(self.dialect, self._cursor):
+        try:
             self._cursor.execute(sql, values)
+        except self.dialect.loaded_dbapi.Error as error:
+            raise _as_sqlalchemy(error, self.dialect, self._cursor) from error
 
 
 class Result:
@@ -117,8 +119,10 @@ def transaction(engine: Engine, begin: str | None, prepared: dict[Executable, Pr
                 with suppress(engine.dialect.loaded_dbapi.Error):  # what it was about is on its way
                     connection.rollback()
                 raise
-            with _as_sqlalchemy(engine.dialect, cursor):
+            try:
                 connection.commit()
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise _as_sqlalchemy(error, engine.dialect, cursor) from error
     except exc.DBAPIError as error:
         if error.connection_invalidated:
             connection.invalidate(error)
@@ -193,14 +197,17 @@ def _prepare(statement: Executable, dialect: Dialect) -> Prepared:
     )
 
 
-@contextmanager
-def _as_sqlalchemy(dialect: Dialect, cursor: DBAPICursor) -> Iterator[None]:
-    """Errors of the driver's as SQLAlchemy raises them."""
-    driver = dialect.loaded_dbapi
-    try:
-        yield
-    except driver.Error as error:
-        lost = dialect.is_disconnect(error, None, cursor)
-        raise exc.DBAPIError.instance(
-            None, None, error, driver.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect
-        ) from error
+def _as_sqlalchemy(error: Exception, dialect: Dialect, cursor: DBAPICursor) -> exc.SQLAlchemyError:
+    """An error of the driver's as SQLAlchemy raises it."""
+    lost = dialect.is_disconnect(error, None, cursor)  # type: ignore[arg-type]
+    found = exc.DBAPIError.instance(
+        None,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
+    assert isinstance(found, exc.SQLAlchemyError)  # noqa: S101 - an error of the driver's always is
+    return found

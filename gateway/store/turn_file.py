@@ -40,9 +40,9 @@ class TurnFile:
     def taken(self) -> Iterator[None]:
         """Around a transaction. Raises UnavailableError where it was another process's turn for too long."""
         descriptor = self._open()
-        with contextlib.ExitStack() as stack:
-            if descriptor is not None and not _locked(descriptor):
-                stack.enter_context(turn.away())  # see `Turns`
+        free = descriptor is None or _locked(descriptor)
+        with contextlib.nullcontext() if free else turn.away():  # see `Turns`
+            if descriptor is not None and not free:
                 self._wait(descriptor)
             try:
                 yield

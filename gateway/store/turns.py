@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
@@ -43,13 +43,12 @@ class Turns:
                 then this thread would wait as long for the same.
         """
         before = self._failures
-        with ExitStack() as stack:
-            if not self._lock.acquire(blocking=False):
-                # For all of the transaction: who may write must not wait for a turn to compute, for which others that
-                # wait to write are before it.
-                stack.enter_context(turn.away())
-                if not self._lock.acquire(timeout=self._patience):
-                    raise unavailable(f"no turn to write within {self._patience:g} s")
+        free = self._lock.acquire(blocking=False)
+        # For all of the transaction: who may write must not wait for a turn to compute, for which others that wait to
+        # write are before it.
+        with nullcontext() if free else turn.away():
+            if not free and not self._lock.acquire(timeout=self._patience):
+                raise unavailable(f"no turn to write within {self._patience:g} s")
             try:
                 if self._failures != before:
                     raise unavailable("another thread has just waited for the database in vain")

@@ -92,7 +92,7 @@ class VllmEngine:
 
     def models(self) -> Sequence[Model]:
         session = self._session
-        return session.models() if session is not None else ()
+        return session.models if session is not None else ()
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         return self._require_session().encoder.encode(messages)

@@ -46,6 +46,7 @@ class Session:
         llm: vLLM's client.
         openai: vLLM's own serving of OpenAI's API.
         encoder: from conversations to ids.
+        models: the one model, under each of its names.
         runs: the requests that are under way.
         pulse: paces the streams among them.
         watch: looks after the leases among them.
@@ -58,7 +59,6 @@ class Session:
 
     def __init__(self, attachment: Attachment, llm: AsyncLLM, names: Sequence[str]) -> None:
         self.llm = llm
-        self._names = names
         self.runs: set[Run] = set()
         self.pulse = Pulse(asyncio.get_running_loop())
         self.stream_interval: int = llm.output_processor.stream_interval
@@ -71,12 +71,13 @@ class Session:
         self._tokenizer = llm.renderer.get_tokenizer()
         self.encoder = PromptEncoder(self._tokenizer, attachment.serving.get("chat_template"))
         self.openai = OpenAIServing(llm, names, self.encoder, attachment.serving)
-        self._created = attachment.created
         loggers = llm.logger_manager.stat_loggers if llm.logger_manager is not None else ()
         self._statistics = [one for one in loggers if isinstance(one, Statistics)]
         if self._statistics:
             self._tell_steps(llm.engine_core)
         self._model_config = attachment.vllm_config.model_config
+        longest = self._model_config.max_model_len
+        self.models = [Model(name, names[0], longest, attachment.created) for name in names]
         self._defaults = self._model_config.get_diff_sampling_param()
         # An answer's length is the caller's and its product's to limit, not a generation config's.
         self._defaults.pop("max_tokens", None)
@@ -109,11 +110,6 @@ class Session:
     def broken(self) -> bool:
         """Whether vLLM's client has given up on the engine."""
         return bool(self.llm.errored)
-
-    def models(self) -> Sequence[Model]:
-        """The one model, under each of its names."""
-        config = self._model_config
-        return [Model(name, self._names[0], config.max_model_len, self._created) for name in self._names]
 
     def params(self, sampling: Sampling) -> SamplingParams:
         """VLLM's parameters; raises InvalidRequestError where it refuses them."""
