@@ -6,14 +6,15 @@ flask subscriptions list
 
 from __future__ import annotations
 
-from app import create_app
+from app.factory import create_app
 from app.services import Services
 from gateway.exposition import Exposition
 from gateway.metrics import Metrics, count_in
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
+from gateway.startup import faults_end_the_process
 from gateway.telemetry import configure_logging
-from gateway.wiring import build_gateway, build_key_store, build_spans, faults_end_the_process
+from gateway.wiring import build_gateway, build_key_store, build_spans
 
 configure_logging()
 with faults_end_the_process():

@@ -13,20 +13,22 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from deploy.console import Console
 from deploy.worker import GatewayWorker, drain_on_interrupt
 from deploy.worker_openings import Openings
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings
+from gateway.startup import faults_end_the_process
 from gateway.telemetry import configure_logging
-from gateway.wiring import faults_end_the_process
+
+if TYPE_CHECKING:
+    from deploy.console import Console
 
 with faults_end_the_process():
     settings = load_settings()
@@ -62,13 +64,10 @@ _exit_status = 0
 
 
 def on_starting(server: Any) -> None:
-    """In the master, before anything else: the private folder, the key store, the engine host."""
-    global _host, _console  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
+    """In the master, before anything else: the private folder, the engine host, and the key store meanwhile."""
+    global _host  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
     configure_logging()
     set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
-    _console = Console(settings)
-    with faults_end_the_process():
-        _console.prepare_store()
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
     (folder / METRICS_FOLDER).mkdir()
@@ -81,6 +80,20 @@ def on_starting(server: Any) -> None:
 
     _host = EngineHost(folder, settings.model, settings.engine_flags, refused)
     _host.start()
+    try:
+        _prepare_store()
+    except BaseException:
+        on_exit(server)  # gunicorn calls it only for a master that has started
+        raise
+
+
+def _prepare_store() -> None:
+    global _console  # noqa: PLW0603
+    from deploy.console import Console  # noqa: PLC0415 - imports the store and its libraries, for half a second
+
+    _console = Console(settings)
+    with faults_end_the_process():
+        _console.prepare_store()
 
 
 def when_ready(server: Any) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.admission import Admissions
 from gateway.engines.vllm import VllmEngine
-from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher, load_pepper
 from gateway.ledger import Ledger
 from gateway.products import Products
@@ -26,8 +22,6 @@ from gateway.traces import Traces
 from gateway.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gateway.settings import Settings
     from gateway.spans import Spans
 
@@ -44,19 +38,6 @@ class KeyStore:
     products: Products
     usage: Usage
     traces: Traces
-
-
-@contextmanager
-def faults_end_the_process() -> Iterator[None]:
-    """Around what starts a process: faults that are the operator's to mend are told in a line each, without a stack."""
-    try:
-        yield
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(os.EX_CONFIG)
-    except UnavailableError as error:
-        sys.stderr.write(f"GATEWAY_DATABASE_URL: {error.message} ({error.detail})\n")
-        sys.exit(os.EX_UNAVAILABLE)
 
 
 def build_key_store(settings: Settings) -> KeyStore:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from app import create_app
 from app.auth import KEY_HEADER
+from app.factory import create_app
 from gateway.admission import Admissions
 from gateway.engine import Model, Standing
 from gateway.engines.scripted import ScriptedEngine

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import create_app
+from app.factory import create_app
 from gateway.engines.scripted import ScriptedEngine
 from gateway.keys import KeyHasher
 from gateway.store import open_store

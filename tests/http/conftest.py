@@ -15,8 +15,8 @@ import pytest
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from app import create_app
 from app.auth import KEY_HEADER
+from app.factory import create_app
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.keys import KeyHasher
 from gateway.store import Store, open_store

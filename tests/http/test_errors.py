@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from werkzeug.exceptions import default_exceptions
 
-from app import create_app
 from app.errors import STATUS, status_of
+from app.factory import create_app
 from gateway import errors
 from gateway.engines.scripted import ScriptedEngine
 from gateway.keys import KeyHasher

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
-from app import create_app
+from app.factory import create_app
 from app.streaming import StreamBrokenError
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import create_app
+from app.factory import create_app
 from app.limits import LIMIT_HEADERS, duration
 from app.streaming import GET_DATA
 from gateway.engines.scripted import ScriptedEngine

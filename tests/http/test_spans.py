@@ -13,7 +13,7 @@ import grpc
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from app import create_app
+from app.factory import create_app
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import UnavailableError
 from gateway.keys import KeyHasher

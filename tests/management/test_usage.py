@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import create_app
+from app.factory import create_app
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.keys import KeyHasher
 from gateway.subscriptions import Subscriptions

@@ -11,7 +11,7 @@ from urllib.parse import urldefrag
 
 import pytest
 
-from app import create_app
+from app.factory import create_app
 from app.portal import markdown
 from app.portal.assets import HERE
 from app.portal.texts import read_texts

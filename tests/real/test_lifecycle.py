@@ -56,11 +56,11 @@ def test_stops_and_leaves_nothing(server: GatewayServer) -> None:
     assert not list(server.folder.glob("gateway-*"))
 
 
-def refused(folder: Path, **environment: str) -> GatewayServer:
+def refused(folder: Path, status: int = os.EX_CONFIG, /, **environment: str) -> GatewayServer:
     """A gateway that is expected not to start; its output is whole."""
     server = launch(folder, **environment)
     try:
-        assert server.process.wait(START_SECONDS) == os.EX_CONFIG
+        assert server.process.wait(START_SECONDS) == status
     finally:
         end(server)
     return server
@@ -74,6 +74,22 @@ def test_a_faulty_value_stops_the_start_with_one_line(tmp_path: Path, variable: 
     server = refused(tmp_path, **{variable: value})
     wait_for(lambda: bool(server.log), "the fault")
     assert [line.partition(":")[0] for line in server.log] == [variable]
+
+
+@pytest.mark.parametrize(
+    ("status", "url"), [(os.EX_CONFIG, "nonsense"), (os.EX_UNAVAILABLE, "postgresql://nobody@127.0.0.1:1/nothing")]
+)
+def test_an_engine_that_was_started_already_is_not_left(tmp_path: Path, status: int, url: str) -> None:
+    server = refused(tmp_path, status, GATEWAY_DATABASE_URL=url)
+    wait_for(lambda: bool(server.log), "the fault")
+    assert [line.partition(":")[0] for line in server.log] == ["GATEWAY_DATABASE_URL"]
+
+    def left() -> list[str]:
+        listed = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+        return [line for line in listed.splitlines() if str(tmp_path) in line]
+
+    wait_for(lambda: not left(), "the end of every process", 5)
+    assert not list(tmp_path.glob("gateway-*"))
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

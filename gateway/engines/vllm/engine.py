@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import functools
 import logging
 import os
 import socket
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cores import leave_to_engine
 from gateway.engine import nobody_to_tell
+from gateway.engines.vllm import collector
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.errors import UnavailableError
 
@@ -170,7 +171,7 @@ class VllmEngine:
                 for slot in message.orphans:
                     await self._clear(session, slot)
                 self._session = session
-                _leave_to_the_end()
+                collector.leave_to_the_end()
                 _settle_environment()
                 leave_to_engine()  # what it imports is imported
                 log.info("attached to engine %d in slot %d", message.epoch, message.slot)
@@ -192,15 +193,6 @@ class VllmEngine:
             session.close()
 
 
-def _leave_to_the_end() -> None:
-    """Keep the garbage collector off what is here now and stays: vLLM's modules, the tokenizer, the configuration.
-
-    It would go through hundreds of thousands of objects each time, and hold up every thread for half a second.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def _settle_environment() -> None:
     """Have vLLM read its variables no more, as it does in EngineCore: some are looked up for every id."""
     import vllm.envs  # noqa: PLC0415 - needs vLLM, see _import_vllm
@@ -208,13 +200,14 @@ def _settle_environment() -> None:
     vllm.envs.enable_envs_cache()
 
 
+@functools.cache
 def _import_vllm() -> None:
-    """Import vLLM here and now: the first import takes seconds, and a thread that needs it later must not wait."""
+    """Import vLLM here and now, once: it takes seconds, and a thread that needs it later must not wait."""
     started = time.monotonic()
-    import vllm.v1.engine.async_llm  # noqa: PLC0415
+    with collector.importing():
+        import vllm.v1.engine.async_llm  # noqa: PLC0415
 
-    import gateway.engines.vllm.completion  # noqa: PLC0415
-    import gateway.engines.vllm.generation  # noqa: PLC0415
-    import gateway.engines.vllm.session  # noqa: F401, PLC0415
-
+        import gateway.engines.vllm.completion  # noqa: PLC0415
+        import gateway.engines.vllm.generation  # noqa: PLC0415
+        import gateway.engines.vllm.session  # noqa: F401, PLC0415
     log.debug("imported vLLM %s in %.1f s", vllm.__version__, time.monotonic() - started)

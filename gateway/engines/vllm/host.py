@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gateway.cores import leave_to_engine
+from gateway.engines.vllm import collector
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.engines.vllm.vacant import VacantSlots
 from gateway.processes import die_with_parent
@@ -63,7 +64,8 @@ class Host:
         """Serve until SIGTERM."""
         progress = Progress("importing", time.time())
         progress.write(self._folder)
-        config = self._configure(progress)
+        with collector.importing():  # and the engines that are forked from here leave it alone as well
+            config = self._configure(progress)
         epoch, failures = 0, 0
         while True:
             epoch += 1

@@ -97,7 +97,8 @@ class EngineHost:
     def stop(self) -> None:
         """End the host, and the engine with it."""
         self._stopping.set()
-        process = self._process
+        with _starting:  # none is started from here on
+            process = self._process
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -111,6 +112,8 @@ class EngineHost:
         while not self._stopping.is_set():
             # A session of its own: the terminal's Ctrl-C is for the gateway, which drains before the engine goes.
             with _starting:
+                if self._stopping.is_set():
+                    return
                 self._process = subprocess.Popen(  # noqa: S603
                     self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=host_environment()
                 )
