@@ -66,6 +66,8 @@ class Host:
         progress.write(self._folder)
         with collector.importing():  # and the engines that are forked from here leave it alone as well
             config = self._configure(progress)
+        # From now on there are engines to end, and files.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         epoch, failures = 0, 0
         while True:
             epoch += 1
@@ -261,7 +263,7 @@ def main(argv: list[str]) -> NoReturn:
     configure_logging()
     # The terminal's Ctrl-C is for the gateway: it drains first and then sends SIGTERM here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # an exception in the middle of an import is told at length
     folder, model, *flags = argv
     try:
         Host(Path(folder), model, flags).run()
