@@ -100,7 +100,7 @@ def test_a_sqlite_database_is_made_for_its_owner_only(tmp_path: Path) -> None:
         connection.execute(text("UPDATE products SET priority = 1"))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     store.close()
-    assert modes == dict.fromkeys([f"gateway.sqlite3{more}" for more in ("", "-wal", "-shm", "-turn")], 0o600)
+    assert modes == dict.fromkeys([f"gateway.sqlite3{more}" for more in ("", "-wal", "-shm", "-turn", "-next")], 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 

@@ -13,6 +13,7 @@ import pytest
 from gateway.errors import UnavailableError
 from gateway.store import open_store
 from gateway.store.turn_file import TurnFile
+from tests.server import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,20 +28,74 @@ def other(tmp_path: Path) -> Iterator[int]:
     os.close(descriptor)
 
 
-def test_one_waits_until_another_process_has_had_its_turn(tmp_path: Path, other: int) -> None:
-    fcntl.flock(other, fcntl.LOCK_EX)
-    done = threading.Event()
+@contextlib.contextmanager
+def locked(path: Path, *, take: bool = True) -> Iterator[int]:
+    """A file as another process has it open, and maybe locked."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        if take:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def takes(descriptor: int) -> bool:
+    """Whether another process could lock a file at this moment."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+def writing(file: TurnFile, done: threading.Event, *, hurried: bool = False) -> threading.Thread:
+    """A thread that waits for its turn."""
 
     def run() -> None:
-        with TurnFile(tmp_path / "db", 60).taken():
+        with file.taken(hurried=hurried):
             done.set()
 
     thread = threading.Thread(target=run)
     thread.start()
+    return thread
+
+
+def test_one_waits_until_another_process_has_had_its_turn(tmp_path: Path, other: int) -> None:
+    fcntl.flock(other, fcntl.LOCK_EX)
+    done = threading.Event()
+    thread = writing(TurnFile(tmp_path / "db", 60), done)
     assert not done.wait(0.05)
     fcntl.flock(other, fcntl.LOCK_UN)
     assert done.wait(30)
     thread.join()
+
+
+def test_the_next_turn_is_that_of_a_process_that_has_waited_for_long(tmp_path: Path, other: int) -> None:
+    with locked(tmp_path / "db-next") as following:
+        done = threading.Event()
+        thread = writing(TurnFile(tmp_path / "db", 60), done)
+        assert not done.wait(0.05)  # although the turn is free
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        fcntl.flock(following, fcntl.LOCK_UN)
+        assert done.wait(30)
+        thread.join()
+
+
+@pytest.mark.parametrize(("patience", "hurried"), [(60, True), (3, False)])
+def test_who_has_waited_for_long_says_so(tmp_path: Path, other: int, patience: float, *, hurried: bool) -> None:
+    fcntl.flock(other, fcntl.LOCK_EX)
+    done = threading.Event()
+    thread = writing(TurnFile(tmp_path / "db", patience), done, hurried=hurried)
+    with locked(tmp_path / "db-next", take=False) as following:
+        wait_for(lambda: not takes(following), "the claim")
+        assert not done.is_set()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert done.wait(30)
+        thread.join()
+        assert takes(following)  # it does not keep the others from theirs
 
 
 def test_it_is_given_back_whatever_happens(tmp_path: Path, other: int) -> None:
