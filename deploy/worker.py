@@ -512,6 +512,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             environ["wsgi.multithread"] = True
             environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
             environ["gateway.offer"] = partial(_offer, response)
+            environ["gateway.catch_up"] = self._afterwards.catch_up
             self._count(response, unread=isinstance(conn.framing, Unread))
             return self._respond(loan, response, environ)
         except ClientGoneError as gone:

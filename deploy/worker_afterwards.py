@@ -12,8 +12,10 @@ from gateway.turn import Urgency, turn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LATER_SECONDS = 0.05
-"""A caller that asks again at once has its first token by then."""
+LATER_SECONDS = 0.005
+"""A caller that asks again at once has its next request with the engine by then."""
+
+_CATCH_UP_SECONDS = 0.5
 
 
 class Afterwards:
@@ -43,6 +45,13 @@ class Afterwards:
             self._start()
         self._left.put(work)
         return True
+
+    def catch_up(self) -> None:
+        """Until all that is left now is done, but not for long: for whoever wants to read what was counted."""
+        done = threading.Event()
+        if self._started:
+            self._left.put(done.set)
+            done.wait(_CATCH_UP_SECONDS)
 
     def _start(self) -> None:
         with self._starting:

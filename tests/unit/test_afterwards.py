@@ -54,6 +54,20 @@ def test_those_whom_somebody_waits_for_come_between() -> None:
     assert done == ["first", "a request", "second"]
 
 
+def test_whoever_wants_to_read_what_was_counted_waits_for_it_and_not_for_ever() -> None:
+    afterwards, done = Afterwards(100, later=0.05), []
+    afterwards.catch_up()  # nothing was ever left
+    for number in range(20):
+        assert afterwards.leave(lambda number=number: done.append(number))  # type: ignore[misc]
+    afterwards.catch_up()
+    assert done == list(range(20))
+    stuck = threading.Event()
+    afterwards.leave(lambda: None if stuck.wait(PATIENCE) else None)
+    afterwards.catch_up()
+    assert not stuck.is_set()
+    stuck.set()
+
+
 def test_more_than_so_much_is_not_taken() -> None:
     afterwards, over = Afterwards(3, later=0.0), threading.Event()
     done: list[int] = []
