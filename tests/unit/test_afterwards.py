@@ -62,7 +62,11 @@ def test_whoever_wants_to_read_what_was_counted_waits_for_it_and_not_for_ever() 
     afterwards.catch_up()
     assert done == list(range(20))
     stuck = threading.Event()
-    afterwards.leave(lambda: None if stuck.wait(PATIENCE) else None)
+
+    def be_stuck() -> None:
+        stuck.wait(PATIENCE)
+
+    afterwards.leave(be_stuck)
     afterwards.catch_up()
     assert not stuck.is_set()
     stuck.set()
