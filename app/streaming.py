@@ -167,6 +167,7 @@ class _Stream:
                 self._note_hangup()
             if isinstance(end, GeneratorExit):  # the server could not write
                 raise
+            self._entry.settle()  # and not with the log line, behind which those of others wait
         except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
             failure = self._note(error)
             yield self._dialect.failure(errors.body_of(failure))

@@ -79,8 +79,9 @@ def on_starting(server: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     _host = EngineHost(folder, settings.model, settings.engine_flags, refused)
-    _host.start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # gunicorn has its own from here on, but not yet
     try:
+        _host.start()
         _prepare_store()
     except BaseException:
         on_exit(server)  # gunicorn calls it only for a master that has started
@@ -129,6 +130,7 @@ def worker_exit(server: Any, worker: Any) -> None:
     if worker.booted:
         services = worker.wsgi.extensions["gateway"]
         services.gateway.stop()
+        worker.wait_for_last_lines()
         if services.spans is not None:
             services.spans.stop()
         sys.stderr.flush()

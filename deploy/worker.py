@@ -198,6 +198,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.close()
 
+    def wait_for_last_lines(self, seconds: float = _LAST_ANSWERS_SECONDS) -> None:
+        """Until what was cut off at the end is told and noted, but no longer; for `worker_exit`."""
+        give_up = time.monotonic() + seconds
+        while self._finishing.number and time.monotonic() < give_up:
+            time.sleep(0.01)
+
     def _has_room(self) -> bool:
         most: int = self.worker_connections + self.connections_beyond
         return len(self.connections) < most

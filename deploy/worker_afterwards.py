@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 import time
@@ -16,6 +18,8 @@ LATER_SECONDS = 0.005
 """A caller that asks again at once has its next request with the engine by then."""
 
 _CATCH_UP_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class Afterwards:
@@ -37,12 +41,12 @@ class Afterwards:
         """Have it done; False where so much is left already that whoever asks should do it at once.
 
         Args:
-            work: never raises.
+            work: is to see to its failures itself.
         """
         if self._left.qsize() >= self._most:
             return False
-        if not self._started:
-            self._start()
+        if not self._started and not self._start():
+            return False
         self._left.put(work)
         return True
 
@@ -53,18 +57,30 @@ class Afterwards:
             self._left.put(done.set)
             done.wait(_CATCH_UP_SECONDS)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         with self._starting:
             if not self._started:
+                try:
+                    threading.Thread(target=self._run, name="afterwards", daemon=True).start()
+                except RuntimeError:  # the system has no thread for it: maybe it has one for the next
+                    return False
                 self._started = True
-                threading.Thread(target=self._run, name="afterwards", daemon=True).start()
+        return True
 
     def _run(self) -> None:
         while True:
             work = self._left.get()
             time.sleep(self._later)
             with turn.during(Urgency.AFTERWARDS):
-                work()
+                _do(work)
                 for _ in range(self._left.qsize()):  # what comes meanwhile has a later turn
                     turn.pass_on(Urgency.AFTERWARDS)
-                    self._left.get()()
+                    _do(self._left.get())
+
+
+def _do(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except BaseException as failure:  # noqa: BLE001 - it must not end the thread that all others are left to
+        with contextlib.suppress(Exception):
+            log.error("what was left for later failed: %s", type(failure).__name__)  # noqa: TRY400 - without its text

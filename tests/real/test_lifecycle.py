@@ -84,12 +84,26 @@ def test_an_engine_that_was_started_already_is_not_left(tmp_path: Path, status: 
     wait_for(lambda: bool(server.log), "the fault")
     assert [line.partition(":")[0] for line in server.log] == ["GATEWAY_DATABASE_URL"]
 
-    def left() -> list[str]:
-        listed = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-        return [line for line in listed.splitlines() if str(tmp_path) in line]
-
-    wait_for(lambda: not left(), "the end of every process", 5)
+    wait_for(lambda: not hosts_in(tmp_path), "the end of every process", 5)
     assert not list(tmp_path.glob("gateway-*"))
+
+
+def test_a_stop_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    server = launch(tmp_path)
+    try:
+        wait_for(lambda: bool(hosts_in(tmp_path)), "the engine host")  # the key store is not there yet
+        server.process.terminate()
+        assert server.process.wait(START_SECONDS) == 0
+    finally:
+        end(server)
+    wait_for(lambda: not hosts_in(tmp_path), "the end of every process", 5)
+    assert not list(tmp_path.glob("gateway-*"))
+
+
+def hosts_in(folder: Path) -> list[str]:
+    """The processes that were given this folder, or one in it: the engine host, and what it was forked into."""
+    listed = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

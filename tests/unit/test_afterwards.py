@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import TYPE_CHECKING
 
 from deploy.worker_afterwards import Afterwards
 from gateway.turn import Urgency, turn
+
+if TYPE_CHECKING:
+    import pytest
 
 PATIENCE = 20.0
 
@@ -52,6 +57,32 @@ def test_those_whom_somebody_waits_for_come_between() -> None:
     assert over.wait(PATIENCE)
     asking.join(PATIENCE)
     assert done == ["first", "a request", "second"]
+
+
+def test_what_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    afterwards, over = Afterwards(100, later=0.0), threading.Event()
+
+    def fail(failure: BaseException) -> None:
+        raise failure
+
+    for failure in (ValueError("a secret"), SystemExit(1)):
+        assert afterwards.leave(partial(fail, failure))
+    assert afterwards.leave(over.set)
+    assert over.wait(PATIENCE)
+    assert [record.getMessage().rpartition(" ")[2] for record in caplog.records] == ["ValueError", "SystemExit"]
+
+
+def test_without_a_thread_for_it_it_is_done_at_once_and_later_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    afterwards, over = Afterwards(100, later=0.0), threading.Event()
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", start)
+        assert not afterwards.leave(over.set)
+    assert afterwards.leave(over.set)
+    assert over.wait(PATIENCE)
 
 
 def test_whoever_wants_to_read_what_was_counted_waits_for_it_and_not_for_ever() -> None:
