@@ -68,10 +68,6 @@ class Turn:
         ticket = getattr(self._mine, "ticket", None)
         return ticket is not None and ticket is self._holder
 
-    def waiting(self, urgency: Urgency) -> int:
-        """How many wait for it with this urgency."""
-        return len(self._waiting[urgency])
-
     def during(self, urgency: Urgency, patience: float | None = None) -> _During:
         """Around what is to be done in a turn; the patience is that of `take`."""
         return _During(self, urgency, patience)

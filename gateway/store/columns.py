@@ -34,10 +34,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """To UTC; a naive datetime is a bug of the caller's (ValueError)."""
-        if value is None:
-            return None
-        moment = _utc(value)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+        del dialect
+        return None if value is None else _utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """An aware datetime in UTC."""

@@ -51,7 +51,7 @@ def test_those_whom_somebody_waits_for_come_between() -> None:
         afterwards.leave(over.set)
     assert begun.wait(PATIENCE)
     asked.set()
-    while not turn.waiting(Urgency.QUESTION):
+    while not turn._waiting[Urgency.QUESTION]:  # noqa: SLF001 - nothing else tells that it waits
         pass
     waits.set()
     assert over.wait(PATIENCE)
