@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.pool import ConnectionPoolEntry
 
-# Requests hold a connection for well under a millisecond, so a few serve hundreds of threads.
-_POOL = {"pool_size": 8, "max_overflow": 8}
+# Requests hold a connection for well under a millisecond, so a few serve hundreds of threads. The one that was given
+# back last is the next: SQLite has what it has read in memory until another connection writes.
+_POOL = {"pool_size": 8, "max_overflow": 8, "pool_use_lifo": True}
 _WRITES = "gateway_writes"
 _FORMS = "Write it as sqlite:///path or postgresql://user:password@host/database"
 

@@ -105,3 +105,16 @@ def test_a_connection_that_broke_is_unavailable_and_not_used_again(postgresql: S
         add_when_broken()
     add(postgresql)
     assert len(found(postgresql)) == 1
+
+
+def test_the_connection_that_was_given_back_last_is_the_next(store: Store) -> None:
+    def used() -> set[int]:
+        found = set()
+        for _ in range(6):
+            with store.looking() as connection:
+                found.add(id(connection._cursor.connection))  # noqa: SLF001 - whose it is
+        return found
+
+    with store.looking(), store.looking(), store.looking():
+        pass  # there are three
+    assert len(used()) == 1
