@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.worker import GatewayWorker, drain_on_interrupt
-from deploy.worker_openings import Openings
+from deploy.worker.openings import Openings
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.processes import METRICS_FOLDER
 from gateway.settings import load_settings

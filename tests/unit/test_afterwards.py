@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deploy.worker_afterwards import Afterwards
+from deploy.worker.afterwards import Afterwards
 from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.worker_socket import AnswerSocket
+from deploy.worker.answer_socket import AnswerSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from deploy.worker import GatewayWorker, drain_on_interrupt
-from deploy.worker_openings import Openings
+from deploy.worker.openings import Openings
 
 _given = json.loads(os.environ["TEST_WORKER"])
 

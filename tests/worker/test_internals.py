@@ -14,9 +14,8 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader, Unreader
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, PollableMethodQueue, ThreadWorker
 
-from deploy import worker_refusal
-from deploy.worker import GatewayWorker
-from deploy.worker_request import Chunked, read_head
+from deploy.worker import GatewayWorker, refusal
+from deploy.worker.request import Chunked, read_head
 
 PEER = ("127.0.0.1", 1)
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -71,7 +70,7 @@ def test_every_parse_error_of_gunicorns_has_an_answer_that_quotes_nothing() -> N
         fault: Any = kind.__new__(kind)
         if kind is errors.InvalidHTTPVersion:
             fault.version = (2, 0)
-        answer = worker_refusal.answer_to(fault)
+        answer = refusal.answer_to(fault)
         assert answer.status >= 400
         assert answer.message.endswith(".")
 
@@ -93,7 +92,7 @@ def _ours(data: bytes) -> tuple[bytes, bytes] | str | None:
             buffer += data[n : n + 1]
             if (end := framing.end(buffer)) is not None:
                 return framing.content(found[0], bytes(buffer[:end])), data[end:]
-    except (errors.ParseException, worker_refusal.Refusal) as fault:
+    except (errors.ParseException, refusal.Refusal) as fault:
         return type(fault).__name__
     return None
 

@@ -1,54 +1,36 @@
-"""The gunicorn worker of the gateway: gthread, with deadlines, and with errors in the contract's form.
-
-gunicorn's gthread worker gives each connection a thread and lets the thread read. Here the main loop reads,
-without blocking, and a thread gets a request only once it is whole:
-
-    accept -> READING (main loop) -> serving (pool thread) -> READING again, or CLOSING (main loop)
-
-So a client that sends slowly costs a buffer and no thread, and a deadline is a number that the main loop
-looks at. `docs/decisions/0002-worker-class.md` has the reasons; `deploy.worker_connection` is what the loop
-knows of a connection; `deploy.worker_request` reads requests out of the buffers; `deploy.worker_refusal` has
-the answers to what is refused.
-
-A connection belongs to one thread at a time: to the main loop while it is in `GatewayWorker.waiting`, to a
-pool thread between `_serve_soon` and `Loan.end`. That is why there are no locks.
-"""
+"""The main loop of a worker: it accepts connections, reads them without blocking, keeps deadlines, and drains."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
-import os
 import selectors
 import signal
 import socket
 import sys
 import threading
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from app.contract import trace_id_from
-from deploy.worker_afterwards import Afterwards
-from deploy.worker_connection import After, Connection, State
-from deploy.worker_refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping, answer_to, render
-from deploy.worker_request import GatewayRequest, Unread, framing_of, read_head
-from deploy.worker_socket import AnswerSocket
+from deploy.worker.afterwards import Afterwards
+from deploy.worker.answering import Answering
+from deploy.worker.connection import After, Connection, State
+from deploy.worker.refusal import BodyCutShort, Overloaded, RequestTooSlow, ServerStopping
+from deploy.worker.request import GatewayRequest, Unread, framing_of, read_head
+from deploy.worker.stopping import server_stops
+from deploy.worker.telling import refuse
 from gateway.turn import Urgency, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deploy.worker_openings import Openings
+    from deploy.worker.openings import Openings
 
 _log = structlog.get_logger("gateway.http")
 
@@ -61,46 +43,6 @@ _LINGER_SECONDS = 2.0  # how long a client may go on sending after its answer, s
 _LAST_ANSWERS_SECONDS = 0.5  # for those who came just before the end
 _LINGER_BYTES = 16 << 20  # and how much
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class ClientGoneError(Exception):
-    """The client stopped reading, or hung up, while it was being answered."""
-
-
-class _Count:
-    """A number that several threads change."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._lock = threading.Lock()
-
-    def add(self, change: int) -> None:
-        with self._lock:
-            self.number += change
-
-
-class Loan:
-    """A connection as a pool thread has it, with what its log lines say once the connection is back.
-
-    Attributes:
-        conn: not to be touched after `end`.
-        left: whether the log line is left to `Afterwards`, with whom the request is over.
-    """
-
-    def __init__(self, worker: GatewayWorker, conn: Connection) -> None:
-        self.conn = conn
-        self.trace_id = conn.trace_id
-        self.started = conn.started
-        self.vital = conn.vital
-        self.left = False
-        self._worker = worker
-        self._over = False
-
-    def end(self, after: After) -> None:
-        """Give it back to the main loop; once, later calls change nothing."""
-        if not self._over:
-            self._over = True
-            self._worker.method_queue.defer(self._worker.finish_request, self.conn, after)
 
 
 class GatewayWorker(ThreadWorker):  # type: ignore[misc]
@@ -135,11 +77,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
         self._serving = 0  # requests that threads have and have not answered, but for the vital ones
-        self._finishing = _Count()  # requests that threads have, and answered ones whose log line is not written yet
+        self._answering = Answering(self)
         # A client that has its answer may ask again before its thread is free: so many clients as there are threads
         # must not meet a full server.
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
-        self._afterwards = Afterwards(self._most // 2)
+        self.afterwards = Afterwards(self._most // 2)
         # Seconds until it is worth coming back to a server that is full; set it where the application knows.
         self.retry_after: Callable[[], float] = lambda: 1.0
         # Whether the application would serve a request; set it where the application knows.
@@ -198,10 +140,30 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.close()
 
+    def count_request(self) -> None:
+        """One more is served: keep max_requests; in a pool thread, as the three that follow."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.handle_exit(signal.SIGTERM, None)
+
+    def keeps_connections(self) -> bool:
+        """Whether one may stay open after its answer."""
+        return self.alive and bool(self.cfg.keepalive) and len(self.connections) <= self.max_keepalived
+
+    def take_back(self, conn: Connection, after: After) -> None:
+        """A connection's request is answered: the main loop has it again."""
+        self.method_queue.defer(self.finish_request, conn, after)
+
+    def request_is_over(self) -> None:
+        """All that a request was is done, its log line too."""
+        if not self.alive:
+            self.method_queue.defer(lambda: None)  # the drain may have waited for this alone
+
     def wait_for_last_lines(self, seconds: float = _LAST_ANSWERS_SECONDS) -> None:
         """Until what was cut off at the end is told and noted, but no longer; for `worker_exit`."""
         give_up = time.monotonic() + seconds
-        while self._finishing.number and time.monotonic() < give_up:
+        while self._answering.under_way and time.monotonic() < give_up:
             time.sleep(0.01)
 
     def _has_room(self) -> bool:
@@ -256,26 +218,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             if conn.idle:
                 conn.deadline = min(conn.deadline, now + STOP_KEEPALIVE_LINGER)
         while time.monotonic() < give_up and (
-            any(not conn.late for conn in self.connections) or self._finishing.number
+            any(not conn.late for conn in self.connections) or self._answering.under_way
         ):
-            self._refusing = self._refusing or self._server_stops()
+            self._refusing = self._refusing or server_stops(self.sockets, self.ppid)
             self._turn(accepting=self._refusing and self._has_room())
         # Those that are there now are still told, and not reset.
         give_up = min(give_up, time.monotonic() + _LAST_ANSWERS_SECONDS)
         while time.monotonic() < give_up and any(conn.state is State.READING for conn in self.waiting):
             self._turn(accepting=self._refusing and self._has_room())
-
-    def _server_stops(self) -> bool:
-        """Whether the master has closed the listening sockets: it does so first of all when it stops.
-
-        It does not when it only replaces this worker. Where /proc does not tell, nobody is refused.
-        """
-        mine = {f"socket:[{os.fstat(listener.fileno()).st_ino}]" for listener in self.sockets}
-        try:
-            masters = {link.readlink().name for link in Path(f"/proc/{self.ppid}/fd").iterdir()}
-        except OSError:
-            return False
-        return not mine & masters
 
     # --- connections, on the main loop --------------------------------------------------------------------
 
@@ -428,15 +378,13 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
     def _serve_soon(self, conn: Connection, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
         """Hand a whole request to the thread pool, where a thread is free."""
         self.fresh.discard(conn)
-        full = self._serving >= self._most or self._finishing.number >= 2 * self._most
+        full = self._serving >= self._most or self._answering.under_way >= 2 * self._most
         if full and not conn.vital:
             self._refuse(conn, Overloaded(self.retry_after()))
             return
         self._serving += not conn.vital
-        if not conn.vital:
-            self._finishing.add(+1)
         self._unwatch(conn)
-        self.tpool.submit(self.handle, Loan(self, conn), request, decode)
+        self.tpool.submit(self._answering.handle, self._answering.begin(conn), request, decode)
 
     def finish_request(self, conn: Connection, after: After) -> None:
         """Take a connection back from its thread."""
@@ -455,7 +403,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                 self._advance(conn)
 
     def _refuse(self, conn: Connection, fault: BaseException) -> None:
-        self._answer(conn, fault)
+        refuse(conn, fault)
         self._close_slowly(conn)
 
     def _close_slowly(self, conn: Connection) -> None:
@@ -472,205 +420,3 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.fresh.discard(conn)
         conn.buffer.clear()
         self._watch(conn, _LINGER_SECONDS)
-
-    # --- one request, in a pool thread --------------------------------------------------------------------
-
-    def handle(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> None:
-        """Serve the one request that is whole, and give the connection back; no exception leaves here."""
-        try:
-            in_turn = self.by_turns and not loan.vital
-            with turn.during(Urgency.QUESTION) if in_turn else contextlib.nullcontext():
-                loan.end(self._serve(loan, request, decode))
-        except BaseException as failure:  # noqa: BLE001 - `_serve` is to catch everything
-            loan.end(After.RESET)
-            self._record("connection failed", loan, failure, where=_where(failure))
-        finally:
-            if not loan.left:
-                self._done_with(loan)
-
-    def _done_with(self, loan: Loan) -> None:
-        """All that a request was is done."""
-        if not loan.vital:
-            self._finishing.add(-1)
-        if not self.alive:
-            self.method_queue.defer(lambda: None)  # the drain may have waited for this alone
-
-    def _serve(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
-        try:
-            request.body = io.BytesIO(decode())
-        except Exception as fault:  # noqa: BLE001 - a bad chunk, for example
-            self._answer(loan.conn, fault)
-            return After.CLOSE
-        return self._call(request, loan)
-
-    def _call(self, req: GatewayRequest, loan: Loan) -> After:
-        """Call the application and send what it answers.
-
-        gunicorn's own method would log the text of an exception, and could not tell an OSError of the
-        application's from one of the client's socket.
-        """
-        response, environ = None, {}
-        conn = loan.conn
-        try:
-            self.cfg.pre_request(self, req)
-            sock = AnswerSocket(conn.sock, self.write_timeout)
-            response, environ = wsgi.create(req, sock, conn.client, conn.server, self.cfg)
-            environ["wsgi.multithread"] = True
-            environ["gateway.trace_id"] = conn.trace_id  # so that the application's log lines have the same
-            environ["gateway.offer"] = partial(_offer, response)
-            environ["gateway.catch_up"] = self._afterwards.catch_up
-            self._count(response, unread=isinstance(conn.framing, Unread))
-            return self._respond(loan, response, environ)
-        except ClientGoneError as gone:
-            self._record("client gone", loan, gone.__cause__ or gone)
-            return After.RESET
-        except (Exception, SystemExit) as fault:  # noqa: BLE001 - an application can raise anything
-            return self._failed(loan, response, fault)
-        finally:
-            try:
-                self.cfg.post_request(self, req, environ, response)
-            except Exception as fault:  # noqa: BLE001
-                self._record("post_request failed", loan, fault, where=_where(fault))
-
-    def _count(self, response: Any, *, unread: bool) -> None:
-        """Keep max_requests, and decide whether the connection may stay."""
-        self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
-            self.handle_exit(signal.SIGTERM, None)
-        crowded = len(self.connections) > self.max_keepalived
-        if not self.alive or not self.cfg.keepalive or crowded or unread:
-            response.force_close()
-
-    def _respond(self, loan: Loan, response: Any, environ: dict[str, Any]) -> After:
-        """Run the application, and send each piece as it comes.
-
-        The connection goes back as soon as all is sent: what the application does afterwards, such as its log line, is
-        nothing that the client's next request should wait for.
-        """
-        began = time.monotonic()
-        result = self.wsgi(environ, response.start_response)
-        conclude = partial(self._conclude, response, environ, began, result)
-        is_file = isinstance(result, environ["wsgi.file_wrapper"])
-        try:
-            if is_file:
-                _send(response.write_file, result)
-            else:
-                for piece in result:
-                    _send(response.write, piece)
-            _send(response.close)
-            _send(response.sock.flush)
-            whole = is_file or not _sent_too_little(response)
-            after = After.KEEP if whole and not response.should_close() else After.CLOSE
-            environ["gateway.answered"] = time.monotonic()
-            loan.end(after)
-            if self.by_turns and not loan.vital:
-                loan.left = self._afterwards.leave(partial(self._afterwards_of, loan, conclude))
-        finally:
-            if not loan.left:
-                conclude()
-        return after
-
-    def _conclude(self, response: Any, environ: dict[str, Any], began: float, result: Any) -> None:
-        """Write the log lines, and let go of what the application has answered."""
-        taken = timedelta(seconds=environ.get("gateway.answered", time.monotonic()) - began)
-        self.log.access(response, response.req, environ, taken)
-        if hasattr(result, "close"):
-            result.close()
-
-    def _afterwards_of(self, loan: Loan, conclude: Callable[[], None]) -> None:
-        """The same where nobody is there any more whom a failure would reach."""
-        try:
-            conclude()
-        except Exception as fault:  # noqa: BLE001 - an application can raise anything
-            self._record("closing an answer failed", loan, fault, where=_where(fault))
-        finally:
-            self._done_with(loan)
-
-    def _failed(self, loan: Loan, response: Any, fault: BaseException) -> After:
-        """The application raised: answer 500, or break off what it has begun so that the client notices."""
-        if response is None or not response.headers_sent:
-            self._answer(loan.conn, fault, where=_where(fault))
-            return After.CLOSE
-        self._record("response broken off", loan, fault, where=_where(fault))
-        # Without the last chunk, or with less than Content-Length, an orderly end says enough, and lets what
-        # was sent arrive. A response that only the end of the connection delimits needs the reset.
-        delimited = response.chunked or response.response_length is not None
-        return After.CLOSE if delimited else After.RESET
-
-    # --- telling the client and the log -------------------------------------------------------------------
-
-    def _answer(self, conn: Connection, fault: BaseException, **more: Any) -> None:
-        """Send the contract's error body for a fault. A client that is gone or does not read gets nothing."""
-        answer = answer_to(fault)
-        broken = getattr(fault, "req", None)  # what the parser had of the request when it gave up
-        if conn.request is None and isinstance(broken, GatewayRequest):
-            conn.request = broken
-            conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
-        for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
-        path = conn.request.path or "" if conn.request else _path_in(conn.buffer)
-        self._record("request refused", conn, fault, status=answer.status.value, **more)
-        with contextlib.suppress(OSError):
-            conn.sock.sendall(render(answer, conn.trace_id, path=path, head_only=for_head))
-
-    def _record(self, event: str, conn: Connection | Loan, fault: BaseException, **more: Any) -> None:
-        """Log an event with the class of its cause, never its text: that can quote the request."""
-        with contextlib.suppress(OSError):  # a full disk or a closed pipe is no reason to stop serving
-            _log.info(
-                event,
-                trace_id=conn.trace_id,
-                reason=type(fault).__name__,
-                duration_ms=round(1000 * (time.monotonic() - conn.started), 1),
-                **more,
-            )
-
-
-def _send(write: Callable[..., None], *args: Any) -> None:
-    """Write to the client, with its socket's failures told apart from the application's."""
-    try:
-        write(*args)
-    except OSError as error:
-        raise ClientGoneError from error
-
-
-def _offer(response: Any, piece: bytes) -> bool:
-    """Send a piece from another thread, while this request's own waits for the next; whether all of it was taken.
-
-    If not, nothing has failed yet: the piece is to be written as ever, and what has been sent of it is left out then.
-    """
-    framed = b"%X\r\n%b\r\n" % (len(piece), piece) if response.chunked else piece  # as gunicorn does
-    taken: bool = response.sock.offer(framed)
-    if taken:
-        response.sent += len(piece)
-    return taken
-
-
-def _path_in(head: bytearray) -> str:
-    """What a head that could not be read seems to ask for: enough of it to answer in the form of that API."""
-    return bytes(head[:64]).partition(b" ")[2].decode("latin-1")
-
-
-def _sent_too_little(response: Any) -> bool:
-    """Whether the application sent less than its Content-Length: the client would wait for the rest."""
-    promised: int | None = response.response_length
-    return promised is not None and not response._omits_body and response.sent < promised  # noqa: SLF001
-
-
-def _where(fault: BaseException) -> list[str]:
-    """The places that an exception came through, the innermost last: a traceback without any values."""
-    frames = traceback.extract_tb(fault.__traceback__)
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
-
-
-def drain_on_interrupt(arbiter: Any) -> None:
-    """Make the master drain on Ctrl-C too; for gunicorn.conf.py's `when_ready`.
-
-    gunicorn's master answers SIGINT with SIGQUIT to its workers, which ends running requests. With this the
-    first SIGINT counts as SIGTERM; a second one, while draining, still stops quickly.
-    """
-    seen = iter([signal.SIGTERM])
-
-    def interrupted(_signal: int, _frame: Any) -> None:
-        arbiter.SIG_QUEUE.put_nowait(next(seen, signal.SIGINT))
-
-    signal.signal(signal.SIGINT, interrupted)

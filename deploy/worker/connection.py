@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app.contract import new_trace_id
 
 if TYPE_CHECKING:
-    from deploy.worker_request import Framing, GatewayRequest
+    from deploy.worker.request import Framing, GatewayRequest
 
 
 class State(enum.Enum):

@@ -23,7 +23,7 @@ from gunicorn.http.errors import (
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
-from deploy.worker_refusal import BodyCutShort, BodyTooLarge
+from deploy.worker.refusal import BodyCutShort, BodyTooLarge
 
 _READ_SIZE = 8192
 
