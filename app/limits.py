@@ -9,7 +9,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.admission import Admission, Window
+    from gateway.admission import Admission
+    from gateway.call_limits import Window
 
 LIMIT_HEADERS = [
     f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")

@@ -19,7 +19,7 @@ from app.services import services
 if TYPE_CHECKING:
     from flask import Response
 
-    from gateway.admission import Window
+    from gateway.call_limits import Window
 
 
 blueprint = Blueprint("me", __name__, url_prefix="/me")

@@ -2,135 +2,41 @@
 
 `Admission.open` holds the limits that need no body, `admit` those that need the prompt's ids, `extend` reserves more
 while it runs, `settle` writes what it came to. What is used and reserved is in the ledger; what may be reserved is
-decided in `gateway.allowances`.
+decided in `gateway.allowances` and `gateway.call_limits`. `gateway.admissions` makes them.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from gateway.allowances import Extension, Grant, decide, extend, replenished, token_allowances
+from gateway.allowances import Extension, Grant, decide, extend, token_allowances
+from gateway.call_limits import CallsUsed, Window, all_left, check_concurrency, token_limits, tokens_left
 from gateway.claims import Free, Kept
 from gateway.engine import Cancelled
 from gateway.errors import InvalidKeyError, PermissionDeniedError, RateLimitedError, UnavailableError
-from gateway.ledger import Call, End, Usage
-from gateway.running import RunningCalls
+from gateway.ledger import End, Usage
 from gateway.store import ConstraintError
 from gateway.trail import NO_TRAIL
-from gateway.waiting import WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from gateway.admissions import Admissions
     from gateway.allowances import Allowance
     from gateway.claims import Claim, Holder
     from gateway.engine import Model, Standing
-    from gateway.ledger import Account, Ledger
-    from gateway.products import Limits, Quota, Rate
-    from gateway.rates import CallRates
+    from gateway.ledger import Account, Call
+    from gateway.products import Limits, Rate
     from gateway.sealing import Recording
-    from gateway.subscriptions import Caller
     from gateway.trail import Trail
     from gateway.waiting import Place
 
-PATIENCE_SECONDS = 600.0
-"""How long a call waits for tokens that others have reserved and may give back, unless it is said otherwise."""
-
-LAST_WRITES_SECONDS = 3.0
-"""How long a process that ends waits for the calls that others of its threads are settling."""
-
 # Others settle in this process, which is told at once, or in another one.
 _FIRST_PAUSES, _PAUSE = (0.02, 0.05, 0.1), 0.25
-
-
-class Window(NamedTuple):
-    """A limit as an answer's headers show it; `reset` in seconds, None where it never does."""
-
-    limit: int
-    remaining: int
-    reset: float | None
-
-
-class Admissions:
-    """Makes the admissions of one process, and knows those that are not settled yet.
-
-    Args:
-        ledger: where they are written.
-        rates: the call rates.
-        patience: seconds that a call waits for tokens that others have reserved: as long as a request may take.
-        waiting_room: how many calls may wait for tokens before they are in the engine, and how many for another call
-            with their key.
-        monotonic: seconds.
-
-    Attributes:
-        running: the calls that have a row which is open.
-        refused: the subscriptions whose last call was over a limit on calls.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        rates: CallRates,
-        *,
-        patience: float = PATIENCE_SECONDS,
-        waiting_room: int = 64,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.ledger = ledger
-        self.rates = rates
-        self.patience = patience
-        self.monotonic = monotonic
-        self.waiting_room = WaitingRoom(waiting_room)
-        self.stopping = False
-        self.repeats = threading.BoundedSemaphore(waiting_room)
-        self._settled = threading.Condition()
-        self.running = RunningCalls()
-        self.refused: set[str] = set()
-
-    def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
-        """The admission of a call that begins now; it notes its steps in the trail."""
-        call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
-        return Admission(self, call, caller.product.limits, trail)
-
-    def note(self) -> None:
-        """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""
-        produced = {one.call.id: one.produced for one in self.running.all()}
-        if produced:
-            self.ledger.note(produced)
-
-    def settle_all(self, status: int) -> None:
-        """The process ends: settle what is left, and send away who waits."""
-        self.stopping = True
-        self.waiting_room.tell()
-        for one in self.running.all():
-            one.settle(status)
-        with self._settled:  # those that end at this moment are written by their own threads
-            self._settled.wait_for(lambda: not self.running, LAST_WRITES_SECONDS)
-
-    def wait_for_end(self, call: str, seconds: float) -> None:
-        """Until a call of this process is settled, or for so long."""
-        with self._settled:
-            self._settled.wait_for(lambda: call not in self.running, seconds)
-
-    def add(self, admission: Admission) -> None:
-        """It has a row that is open."""
-        self.running.add(admission)
-
-    def remove(self, admission: Admission) -> None:
-        """It is settled: whoever waits for its tokens looks again."""
-        self.running.remove(admission)
-        with self._settled:
-            self._settled.notify_all()
-        self.waiting_room.tell()
-        for one in self.running.of(admission.call.subscription_id):
-            if (wake := one.wake) is not None:
-                wake()
 
 
 class Admission:
@@ -333,7 +239,7 @@ class Admission:
 
     def _note_allowances(self, allowances: Sequence[Allowance]) -> None:
         """In the trail: what each limit on tokens leaves, before this call takes of it."""
-        for name, one in zip(_token_limits(self.limits), allowances, strict=True):
+        for name, one in zip(token_limits(self.limits), allowances, strict=True):
             numbers = {"limit": one.limit, "used": one.used, "reserved_by_others": one.reserved}
             self.trail.note(**{f"{name}_{what}": number for what, number in numbers.items()})
 
@@ -349,16 +255,7 @@ class Admission:
         if limits.rate is not None:
             found["rate"] = Window(*self._all.rates.left(self.call.subscription_id, limits.rate))
         with self._all.ledger.account(self.call) as account:
-            if limits.call_quota is not None:
-                used, window = account.used("calls", limits.call_quota)
-                amount = limits.call_quota.amount
-                found["call_quota"] = Window(amount, max(0, amount - used), window.seconds_left(account.now))
-            if limits.max_concurrency is not None:
-                free = limits.max_concurrency - account.running().calls  # below 0 where the limit was lowered
-                found["max_concurrency"] = Window(limits.max_concurrency, max(0, free), None)
-            for name, one in zip(_token_limits(limits), token_allowances(account, limits), strict=True):
-                found[name] = Window(one.limit, max(0, one.limit - one.used - one.reserved), one.reset)
-        return found
+            return found | all_left(account, limits)
 
     def settle(self, status: int) -> None:
         """Write what it came to, once; later calls change nothing. Does not fail where the ledger is away.
@@ -422,33 +319,25 @@ class Admission:
 
     def _check_limits_on_calls(self, account: Account) -> None:
         if self.limits.max_concurrency is not None:
-            running = account.running().calls
-            if self.trail.on:
-                self.trail.note(concurrency_limit=self.limits.max_concurrency, running=running)
-            _check_concurrency(running, self.limits.max_concurrency)
+            check_concurrency(account, self.limits.max_concurrency, self.trail)
         if self.limits.call_quota is not None:
-            self._count_call(account, self.limits.call_quota)
+            self._count_call(CallsUsed.of(account, self.limits.call_quota))
 
-    def _count_call(self, account: Account, quota: Quota) -> None:
-        used, window = account.used("calls", quota)
-        left = window.seconds_left(account.now)
+    def _count_call(self, calls: CallsUsed) -> None:
         if self.trail.on:
-            self.trail.note(call_quota_limit=quota.amount, call_quota_used=used, call_quota_reset_seconds=left)
+            self.trail.note(call_quota_limit=calls.most, call_quota_used=calls.used)
+            self.trail.note(call_quota_reset_seconds=calls.reset)
         if self.requests is None:
-            self.requests = Window(quota.amount, max(0, quota.amount - used - 1), left)
-        if used >= quota.amount:
-            raise PermissionDeniedError(
-                f"Out of call volume quota. {replenished(left)}", retry_after=left, limit="call_quota"
-            )
+            self.requests = calls.left(taken=1)
+        calls.check()
 
     def _show_left(self, account: Account) -> None:
         """For the headers of an answer that takes nothing of what the quotas leave."""
         quota = self.limits.call_quota
         if quota is not None and self.requests is None:
-            used, window = account.used("calls", quota)
-            self.requests = Window(quota.amount, max(0, quota.amount - used), window.seconds_left(account.now))
+            self.requests = CallsUsed.of(account, quota).left()
         for first in token_allowances(account, self.limits)[:1]:
-            self.tokens = Window(first.limit, max(0, first.limit - first.used - first.reserved), first.reset)
+            self.tokens = tokens_left(first)
 
     def _reserve(self, wanted: _Wanted, *, take: bool = True) -> Grant:
         """One attempt; without `take` to find out whether it is in vain."""
@@ -506,9 +395,7 @@ class Admission:
             reserved = grant.reserved
         finally:
             if allowances:
-                first = allowances[0]
-                left = first.limit - first.used - first.reserved - reserved
-                self.tokens = Window(first.limit, max(0, left), first.reset)
+                self.tokens = tokens_left(allowances[0], taken=reserved)
         return grant
 
     def _note_begun(self) -> None:
@@ -527,17 +414,3 @@ class _Wanted:
 
 def _unwatched(_: Callable[[], None]) -> AbstractContextManager[None]:
     return nullcontext()
-
-
-def _token_limits(limits: Limits) -> list[str]:
-    """The names of those that there are, in the order of `token_allowances`."""
-    return [name for name in ("tokens_per_minute", "token_quota") if getattr(limits, name) is not None]
-
-
-def _check_concurrency(running: int, most: int) -> None:
-    if running >= most:
-        raise RateLimitedError(
-            f"Concurrency limit is exceeded: {most} at a time are allowed. Try again in 1 seconds.",
-            retry_after=1,
-            limit="concurrency",
-        )

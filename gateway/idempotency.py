@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    from gateway.admission import Admission, Admissions
+    from gateway.admission import Admission
+    from gateway.admissions import Admissions
     from gateway.sealing import KeptAnswer
 
 # Between two looks at the store, where the call that is waited for runs in another process.

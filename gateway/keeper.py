@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.admission import Admissions
+    from gateway.admissions import Admissions
 
 BEAT_SECONDS = 1.0
 LOOK_EVERY = 5

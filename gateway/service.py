@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gateway.admission import Admission, Admissions, Window
+    from gateway.admission import Admission
+    from gateway.admissions import Admissions
+    from gateway.call_limits import Window
     from gateway.engine import Engine, Event, Generation, OpenAIRequest, Passing
     from gateway.keys import KeyHasher
     from gateway.ledger import Usage

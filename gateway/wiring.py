@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.admission import Admissions
+from gateway.admissions import Admissions
 from gateway.engines.vllm import VllmEngine
 from gateway.keys import KeyHasher, load_pepper
 from gateway.ledger import Ledger

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from app.services import Services
-from gateway.admission import PATIENCE_SECONDS, Admissions
+from gateway.admissions import PATIENCE_SECONDS, Admissions
 from gateway.engine import Terms
 from gateway.exposition import Exposition
 from gateway.keys import KeyHasher

@@ -23,7 +23,7 @@ from werkzeug.test import EnvironBuilder
 
 from app.auth import KEY_HEADER
 from app.factory import create_app
-from gateway.admission import Admissions
+from gateway.admissions import Admissions
 from gateway.engine import Model, Standing
 from gateway.engines.scripted import ScriptedEngine
 from gateway.errors import InvalidKeyError

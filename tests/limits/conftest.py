@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.admission import Admission, Admissions
+from gateway.admissions import Admissions
 from gateway.engine import Model
 from gateway.ledger import Ledger
 from gateway.periods import Period, window
@@ -18,6 +18,7 @@ from gateway.subscriptions import Caller
 from tests.store.conftest import Clock, clock, store, subscriptions, url
 
 if TYPE_CHECKING:
+    from gateway.admission import Admission
     from gateway.store import Store
     from gateway.subscriptions import Subscriptions
 
