@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from app.telemetry import Entry
+    from gateway.answer import Answer
     from gateway.engine import Event, Passing
     from gateway.errors import GatewayError
     from gateway.sealing import KeptAnswer, Recording
-    from gateway.service import Answer
 
 _JSON = "application/json"
 _EVENTS = "text/event-stream"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from app.tracing import Tracing
     from gateway.admission import Admission
+    from gateway.answer import Answer
     from gateway.errors import LimitKind
     from gateway.metrics import Metrics
-    from gateway.service import Answer
     from gateway.subscriptions import Caller
     from gateway.trail import Trail
 

@@ -21,7 +21,8 @@ from tests.server import wait_for
 
 if TYPE_CHECKING:
     from gateway.admission import Admission
-    from gateway.service import Answer, Gateway
+    from gateway.answer import Answer
+    from gateway.service import Gateway
     from gateway.store import Store
 
 PROMPT, LENGTH = 10, 400

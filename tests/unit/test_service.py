@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.answer import Answer, Stopwatch
 from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
 from gateway.ledger import Usage
 from gateway.products import ALL_PRODUCTS
-from gateway.service import Answer, GenerateRequest, Stopwatch
+from gateway.service import GenerateRequest
 from gateway.store import Store, open_store
 from gateway.subscriptions import Caller
 from tests.gateways import make_gateway
