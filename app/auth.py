@@ -13,7 +13,7 @@ from app.services import services
 from app.telemetry import entry
 
 if TYPE_CHECKING:
-    from gateway.subscriptions import Caller
+    from gateway.subscription import Caller
 
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
 KEY_PARAMETER = "subscription-key"

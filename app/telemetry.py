@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.answer import Answer
     from gateway.errors import LimitKind
     from gateway.metrics import Metrics
-    from gateway.subscriptions import Caller
+    from gateway.subscription import Caller
     from gateway.trail import Trail
 
 # nginx's code for a caller that hung up before its answer was whole. Only ever logged.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from app.telemetry import Entry
     from gateway.spans import Parent, Spans, Told
-    from gateway.subscriptions import Caller
+    from gateway.subscription import Caller
     from gateway.traces import Traces
 
 # What clients may write as a method is any word: https://opentelemetry.io/docs/specs/semconv/http/http-spans

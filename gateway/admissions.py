@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.ledger import Ledger
     from gateway.rates import CallRates
-    from gateway.subscriptions import Caller
+    from gateway.subscription import Caller
     from gateway.trail import Trail
 
 PATIENCE_SECONDS = 600.0

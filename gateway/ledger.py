@@ -19,7 +19,7 @@ from gateway.identifiers import new_identifier
 from gateway.periods import Period, Window, window
 from gateway.rates.windows import SKEW
 from gateway.store import ConstraintError, call_rows, kept_rows, quota_rows, trace_rows
-from gateway.subscriptions import utc_now
+from gateway.subscription import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.engine import Engine, OpenAIRequest
     from gateway.keys import KeyHasher
     from gateway.sealing import KeptAnswer
-    from gateway.subscriptions import Caller
+    from gateway.subscription import Caller
     from gateway.trail import Fact, Step, Trail
 
 # Characters. The tokenizer takes milliseconds for more, and needs no turn: it computes beside Python.

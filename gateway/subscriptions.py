@@ -11,141 +11,48 @@ import hmac
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, MissingKeyError, NotFoundError
 from gateway.keys import is_well_formed, new_key
-from gateway.products import ALL_PRODUCTS, Product, check_id, checked_name, is_id, product_from, unknown_product
+from gateway.products import ALL_PRODUCTS, check_id, checked_name, is_id, product_from, unknown_product
 from gateway.revisions import require, unconditionally
 from gateway.store import ConstraintError, product_rows, subscription_rows
 from gateway.store.tables import ID_LENGTH
+from gateway.subscription import (
+    ENDED,
+    Caller,
+    Issued,
+    KeySlot,
+    State,
+    SubscriptionPage,
+    changes_of,
+    check_dates,
+    check_future,
+    state_changes,
+    state_of,
+    subscription_of,
+    utc_now,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
     from gateway.keys import KeyHasher
     from gateway.revisions import Condition
     from gateway.store import Store
+    from gateway.subscription import Details, Subscription
 
 DEV = "dev"
 """The subscription of the embedded default; no other one gets this id from its name."""
 
 DEV_PRODUCT = "unlimited"
 
-KeySlot = Literal["primary", "secondary"]
-
 _TRIES = 5
 _LONGEST_SLUG = 60
-
-
-class State(StrEnum):
-    """A subscription's state, as in Azure API Management; only an active one may call."""
-
-    SUBMITTED = "submitted"
-    ACTIVE = "active"
-    SUSPENDED = "suspended"
-    REJECTED = "rejected"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.SUBMITTED: frozenset({State.ACTIVE, State.REJECTED, State.CANCELLED}),
-    State.ACTIVE: frozenset({State.SUSPENDED, State.CANCELLED, State.EXPIRED}),
-    State.SUSPENDED: frozenset({State.ACTIVE, State.CANCELLED, State.EXPIRED}),
-    State.EXPIRED: frozenset({State.ACTIVE, State.CANCELLED}),
-    State.REJECTED: frozenset(),
-    State.CANCELLED: frozenset(),
-}
-"""From each state to those that may follow it. Staying in a state is always allowed and changes nothing."""
-
-_ENDED = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED})
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """What may be told of a subscription; all moments are aware, in UTC.
-
-    Attributes:
-        id: the path-safe identifier.
-        name: for display.
-        product: the product's id; None is the scope of all products.
-        state: an active one whose expiration date has passed is expired.
-        created_at: when it was made.
-        starts_at: from when it may call; None until it is first activated.
-        expires_at: from when it may no longer call.
-        ended_at: when it was cancelled or rejected, or expired.
-        revision: counts its changes; two are equal whatever their revisions.
-    """
-
-    id: str
-    name: str
-    product: str | None
-    state: State
-    created_at: datetime
-    starts_at: datetime | None
-    expires_at: datetime | None
-    ended_at: datetime | None
-    revision: int = field(default=0, compare=False)
-
-
-class SubscriptionPage(NamedTuple):
-    """A part of the list of subscriptions, and how many there are in all."""
-
-    items: Sequence[Subscription]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What an operator may say of a subscription.
-
-    Attributes:
-        name: for display, 1 to 100 characters.
-        product: its id; None is the scope of all products.
-        state: None leaves it as it is, and makes a new one `submitted`.
-        starts_at: from when it may call; None is no bound.
-        expires_at: from when it may no longer call; None is no bound.
-        primary_key: 32 lower-case hex digits; None leaves the one that it has, and makes a new one random.
-        secondary_key: the same.
-    """
-
-    name: str
-    product: str | None
-    state: State | None = None
-    starts_at: datetime | None = None
-    expires_at: datetime | None = None
-    primary_key: str | None = field(default=None, repr=False)
-    secondary_key: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A new subscription with its two keys, which nothing can show a second time."""
-
-    subscription: Subscription
-    primary_key: str = field(repr=False)
-    secondary_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who makes a request: an active subscription, its product with the limits, and which key was used."""
-
-    subscription_id: str
-    name: str
-    product: Product
-    key: KeySlot
-
-
-def utc_now() -> datetime:
-    """The moment, aware, in UTC."""
-    return datetime.now(UTC)
 
 
 class Subscriptions:
@@ -180,7 +87,7 @@ class Subscriptions:
             raise InvalidKeyError("no subscription has this key")
         # All of it is done for each key, so that the time tells nothing of an unknown one or of a state.
         now = self._clock()
-        state = _state(row, now)
+        state = state_of(row, now)
         product = ALL_PRODUCTS if row.product_id is None else product_from(row)
         caller = Caller(row.id, row.name, product, row.slot)
         if not hmac.compare_digest(row.digest, digest):
@@ -197,7 +104,7 @@ class Subscriptions:
         with self._store.reading() as connection:
             rows = subscription_rows.find_all(connection)
         now = self._clock()
-        return [_subscription(row, now) for row in rows]
+        return [subscription_of(row, now) for row in rows]
 
     def page(self, top: int, skip: int) -> SubscriptionPage:
         """At most `top` subscriptions, the oldest first, after the first `skip` of them."""
@@ -205,13 +112,13 @@ class Subscriptions:
             rows = subscription_rows.find_page(connection, top, skip)
             total = subscription_rows.count(connection)
         now = self._clock()
-        return SubscriptionPage([_subscription(row, now) for row in rows], total)
+        return SubscriptionPage([subscription_of(row, now) for row in rows], total)
 
     def get(self, sid: str) -> Subscription:
         """One subscription. Raises NotFoundError."""
         with self._store.reading() as connection:
             row = _existing(connection, sid)
-        return _subscription(row, self._clock())
+        return subscription_of(row, self._clock())
 
     def create(  # noqa: PLR0913 - the fields of a subscription, all but two with a default
         self,
@@ -251,9 +158,9 @@ class Subscriptions:
             "created_at": now,
             "starts_at": starts_at or (now if state is State.ACTIVE else None),
             "expires_at": expires_at,
-            "ended_at": now if state in _ENDED else None,
+            "ended_at": now if state in ENDED else None,
         }
-        _check_dates(starts_at, expires_at)
+        check_dates(starts_at, expires_at)
         primary, secondary = _checked_key(primary_key, "primary"), _checked_key(secondary_key, "secondary")
         _check_differ(primary, secondary)
         for candidate in [sid] if sid is not None else _ids_for(name):
@@ -317,7 +224,7 @@ class Subscriptions:
             return self.change(sid, make, condition)
         require(condition, None, f"subscription '{sid}'")
         wanted = make(None)
-        _check_future(wanted.expires_at, None, self._clock())
+        check_future(wanted.expires_at, None, self._clock())
         return self.create(
             wanted.name,
             wanted.product,
@@ -337,13 +244,13 @@ class Subscriptions:
         try:
             with self._store.writing() as connection:
                 row = _existing(connection, sid, lock=True)
-                before = _subscription(row, now)
+                before = subscription_of(row, now)
                 require(condition, before.revision, f"subscription '{sid}'")
                 wanted = make(before)
-                subscription_rows.change(connection, sid, _changes(row, wanted, now))
+                subscription_rows.change(connection, sid, changes_of(row, wanted, now))
                 for slot, digest in self._given_digests(wanted).items():
                     subscription_rows.replace_key(connection, sid, slot, digest)
-                return _subscription(_existing(connection, sid), now)
+                return subscription_of(_existing(connection, sid), now)
         except ConstraintError:
             if wanted is not None:
                 self._explain(wanted.product, *filter(None, (wanted.primary_key, wanted.secondary_key)))
@@ -369,9 +276,9 @@ class Subscriptions:
         """
         now = self._clock()
         with self._store.writing() as connection:
-            before = _subscription(_existing(connection, sid, lock=True), now)
+            before = subscription_of(_existing(connection, sid, lock=True), now)
             if before.state is not state:
-                changes = _state_changes(before, state, before.starts_at, before.expires_at, now)
+                changes = state_changes(before, state, before.starts_at, before.expires_at, now)
                 subscription_rows.change(connection, sid, changes)
         return self.get(sid)
 
@@ -394,7 +301,7 @@ class Subscriptions:
             NotFoundError: there is no such subscription.
             InvalidRequestError: it would end before it starts.
         """
-        _check_dates(starts_at, expires_at)
+        check_dates(starts_at, expires_at)
         with self._store.writing() as connection:
             _existing(connection, sid, lock=True)
             subscription_rows.change(connection, sid, {"starts_at": starts_at, "expires_at": expires_at})
@@ -468,29 +375,6 @@ class Subscriptions:
                 raise _key_taken()
 
 
-def _state(row: Row[Any], now: datetime) -> State:
-    # Nothing runs when a date passes, so the state follows from the date when it is read.
-    if row.state == State.ACTIVE and row.expires_at is not None and row.expires_at <= now:
-        return State.EXPIRED
-    return State(row.state)
-
-
-def _subscription(row: Row[Any], now: datetime) -> Subscription:
-    state = _state(row, now)
-    ended_at = row.expires_at if state is State.EXPIRED and row.ended_at is None else row.ended_at
-    return Subscription(
-        id=row.id,
-        name=row.name,
-        product=row.product_id,
-        state=state,
-        created_at=row.created_at,
-        starts_at=row.starts_at,
-        expires_at=row.expires_at,
-        ended_at=ended_at,
-        revision=row.revision,
-    )
-
-
 def _existing(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any]:
     # What cannot be an id is not looked for: PostgreSQL does not take every character.
     row = subscription_rows.find(connection, sid, lock=lock) if is_id(sid) else None
@@ -499,69 +383,12 @@ def _existing(connection: Connection, sid: str, *, lock: bool = False) -> Row[An
     return row
 
 
-def _changes(row: Row[Any], wanted: Details, now: datetime) -> dict[str, object]:
-    """The columns of a row that is to become what is wanted."""
-    _check_dates(wanted.starts_at, wanted.expires_at)
-    _check_future(wanted.expires_at, row.expires_at, now)
-    changes: dict[str, object] = {
-        "name": checked_name(wanted.name),
-        "product_id": wanted.product,
-        "starts_at": wanted.starts_at,
-        "expires_at": wanted.expires_at,
-    }
-    before = _subscription(row, now)
-    if wanted.state is before.state:
-        # Written down also where it only followed from a date: who says "expired" means it, whatever the new date.
-        changes |= {"state": before.state.value, "ended_at": before.ended_at}
-    elif wanted.state is not None:
-        changes |= _state_changes(before, wanted.state, wanted.starts_at, wanted.expires_at, now)
-    return changes
-
-
-def _state_changes(
-    before: Subscription, state: State, starts_at: datetime | None, expires_at: datetime | None, now: datetime
-) -> dict[str, object]:
-    """The columns of a subscription that moves to another state and shall have these dates. Raises ConflictError."""
-    _check_transition(before.id, before.state, state, expires_at, now)
-    return {
-        "state": state.value,
-        "starts_at": starts_at or (now if state is State.ACTIVE else None),
-        "ended_at": now if state in _ENDED else None,
-    }
-
-
-def _check_transition(sid: str, current: State, wanted: State, expires_at: datetime | None, now: datetime) -> None:
-    allowed = TRANSITIONS[current]
-    if wanted not in allowed:
-        ways = f"It may become {' or '.join(sorted(allowed))}." if allowed else "Create a new one instead."
-        raise ConflictError(f"Subscription '{sid}' is {current} and cannot become {wanted}. {ways}")
-    if wanted is State.ACTIVE and expires_at is not None and expires_at <= now:
-        raise ConflictError(f"Subscription '{sid}' expired on {expires_at:%Y-%m-%d}. Set a later date first.")
-
-
 def _checked_key(key: str | None, slot: KeySlot) -> str:
     if key is None:
         return new_key()
     if not is_well_formed(key):
         raise InvalidRequestError(f"The {slot} key should be 32 lower-case hex digits.", param=f"{slot}Key")
     return key
-
-
-def _check_dates(starts_at: datetime | None, expires_at: datetime | None) -> None:
-    for moment, param in ((starts_at, "startDate"), (expires_at, "expirationDate")):
-        if moment is not None and moment.tzinfo is None:
-            raise InvalidRequestError(f"{param} should have a time zone.", param=param)
-    if starts_at is not None and expires_at is not None and expires_at <= starts_at:
-        raise InvalidRequestError("The expiration date should follow the start date.", param="expirationDate")
-
-
-def _check_future(expires_at: datetime | None, before: datetime | None, now: datetime) -> None:
-    # A date that passed may stay where it stands: who changes the name of what has expired need not touch it.
-    if expires_at is not None and expires_at != before and expires_at <= now:
-        raise InvalidRequestError(
-            "The expiration date should be in the future. To end a subscription now, suspend or cancel it.",
-            param="expirationDate",
-        )
 
 
 def _check_differ(primary: str | None, secondary: str | None) -> None:

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError, InvalidRequestError, NotFoundError
 from gateway.ledger import TRACES_KEPT_FOR
 from gateway.products import ID_PATTERN
 from gateway.store import ConstraintError, trace_rows
-from gateway.subscriptions import utc_now
+from gateway.subscription import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from app.documents import moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gateway.subscriptions import KeySlot, Subscription
+    from gateway.subscription import KeySlot, Subscription
 
 SHOWN_ONCE = "Shown only now: the gateway keeps no more than a hash of a key."
 HOW_TO_USE = "Send either one in the header Ocp-Apim-Subscription-Key."

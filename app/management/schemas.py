@@ -13,7 +13,7 @@ from app.schemas import Boolean, Integer, Text
 from gateway.keys import KEY_PATTERN
 from gateway.periods import Period
 from gateway.products import ID_PATTERN, LARGEST, LONGEST_NAME, LONGEST_RENEWAL, Quota, Rate, is_id
-from gateway.subscriptions import State
+from gateway.subscription import State
 from gateway.traces import TRACE_ID_PATTERN
 
 _COUNT = Range(1, LARGEST)

@@ -17,13 +17,13 @@ from app.openapi.operation import describe
 from app.openapi.operations import management
 from app.schemas import checked
 from app.services import services
-from gateway.subscriptions import Details, Issued
+from gateway.subscription import Details, Issued
 
 if TYPE_CHECKING:
     from flask import Response
     from marshmallow import Schema
 
-    from gateway.subscriptions import Subscription
+    from gateway.subscription import Subscription
 
 blueprint = Blueprint("subscriptions", __name__, url_prefix="/subscriptions")
 

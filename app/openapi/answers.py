@@ -14,7 +14,7 @@ from app.management.schemas import EnvelopeSchema, Moment, QuotaSchema, RateSche
 from app.schemas import Boolean, Integer, Number, Text
 from gateway.engine import Phase
 from gateway.keys import KEY_PATTERN
-from gateway.subscriptions import State
+from gateway.subscription import State
 from gateway.traces import TRACE_ID_PATTERN
 
 _COUNT = Range(min=0)

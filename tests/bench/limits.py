@@ -34,7 +34,8 @@ from gateway.products import Limits, Product, Products, Quota, Rate
 from gateway.rates import CallRates, MemoryWindows
 from gateway.rates.shared import RedisWindows, SharedWindows
 from gateway.store import Store, open_store
-from gateway.subscriptions import Caller, State, Subscriptions
+from gateway.subscription import Caller, State
+from gateway.subscriptions import Subscriptions
 from gateway.telemetry import configure_logging
 from tests.bench.figures import Figure, percentile
 from tests.gateways import PEPPER, make_gateway, make_services

@@ -10,7 +10,7 @@ import pytest
 
 from app.cli.products import products
 from app.cli.subscriptions import subscriptions
-from gateway.subscriptions import TRANSITIONS
+from gateway.subscription import TRANSITIONS
 
 if TYPE_CHECKING:
     import click

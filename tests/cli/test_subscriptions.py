@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import InvalidKeyError
-from gateway.subscriptions import State
+from gateway.subscription import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

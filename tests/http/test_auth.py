@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.subscriptions import State
+from gateway.subscription import State
 from tests.http.conftest import MAX_BODY_BYTES
 
 if TYPE_CHECKING:

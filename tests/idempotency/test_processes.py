@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.periods import Period
 from gateway.products import Limits, Quota
 from gateway.store import connect_store
-from gateway.subscriptions import utc_now
+from gateway.subscription import utc_now
 from tests.idempotency.conftest import REQUEST, Side
 from tests.limits.conftest import MODEL, make_book
 from tests.store.conftest import Clock

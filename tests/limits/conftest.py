@@ -14,7 +14,7 @@ from gateway.periods import Period, window
 from gateway.products import Limits, Product, Quota
 from gateway.rates import CallRates, MemoryWindows
 from gateway.store import call_rows
-from gateway.subscriptions import Caller
+from gateway.subscription import Caller
 from tests.store.conftest import Clock, clock, store, subscriptions, url
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from gateway.periods import Period
 from gateway.products import Product, Quota
 from gateway.service import GenerateRequest
 from gateway.store import connect_store, open_store
-from gateway.subscriptions import Caller, Subscriptions, utc_now
+from gateway.subscription import Caller, utc_now
+from gateway.subscriptions import Subscriptions
 from tests.gateways import make_gateway
 from tests.limits.conftest import MODEL, Book, make_book, tokens
 from tests.store.conftest import PEPPER, Clock

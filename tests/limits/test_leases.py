@@ -14,7 +14,7 @@ from gateway.errors import DeadlineExceededError, UnavailableError
 from gateway.products import Limits, Product
 from gateway.service import GenerateRequest
 from gateway.store import call_rows
-from gateway.subscriptions import Caller
+from gateway.subscription import Caller
 from tests.gateways import make_gateway
 from tests.limits.conftest import Book, make_book, tokens
 from tests.server import wait_for

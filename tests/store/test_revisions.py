@@ -23,7 +23,8 @@ from gateway.products import Limits, Product, Products, Rate
 from gateway.store import open_store
 from gateway.store.engines import for_writing, make_migration_engine, parse_url
 from gateway.store.schema import alembic_config
-from gateway.subscriptions import Details, Issued, State, Subscription, Subscriptions
+from gateway.subscription import Details, Issued, State, Subscription
+from gateway.subscriptions import Subscriptions
 from tests.store.conftest import PEPPER
 from tests.store.processes import at_once
 

@@ -12,7 +12,8 @@ import pytest
 from gateway.errors import ConflictError, InvalidRequestError, NotFoundError
 from gateway.keys import KeyHasher
 from gateway.store import open_store
-from gateway.subscriptions import TRANSITIONS, State, Subscription, Subscriptions
+from gateway.subscription import TRANSITIONS, State, Subscription
+from gateway.subscriptions import Subscriptions
 from tests.store.conftest import PEPPER, Clock
 from tests.store.processes import at_once
 

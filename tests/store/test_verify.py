@@ -15,7 +15,8 @@ from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, 
 from gateway.keys import KeyHasher
 from gateway.products import ALL_PRODUCTS, Product, product_from
 from gateway.store import Store, open_store
-from gateway.subscriptions import Caller, State, Subscriptions
+from gateway.subscription import Caller, State
+from gateway.subscriptions import Subscriptions
 from tests.store.conftest import PEPPER, Clock
 from tests.store.processes import at_once
 

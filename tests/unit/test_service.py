@@ -15,7 +15,7 @@ from gateway.ledger import Usage
 from gateway.products import ALL_PRODUCTS
 from gateway.service import GenerateRequest
 from gateway.store import Store, open_store
-from gateway.subscriptions import Caller
+from gateway.subscription import Caller
 from tests.gateways import make_gateway
 
 if TYPE_CHECKING:
