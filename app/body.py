@@ -7,8 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import g, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import ClientDisconnected, UnsupportedMediaType
 
+from app.contract import BodyError
 from gateway.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def json_object(example: str = _EXAMPLE) -> dict[str, Any]:
     Raises:
         InvalidRequestError: no body, a truncated one, or one that is not a JSON object as RFC 8259 has it.
         UnsupportedMediaType: the body is not declared as `application/json` in UTF-8.
-        RequestEntityTooLarge: the body is larger than the operator allows.
+        BodyError: the body is larger than the operator allows, came too slowly, or could not be read.
     """
     raw = g.pop("raw_body", None)
     if raw is None:
@@ -47,7 +48,7 @@ def raw_body() -> bytes:
 
     Raises:
         InvalidRequestError: a truncated body.
-        RequestEntityTooLarge: the body is larger than the operator allows.
+        BodyError: as `json_object`.
     """
     if "raw_body" not in g:
         g.raw_body = _read()
@@ -58,7 +59,7 @@ def raw_body() -> bytes:
 def _read() -> bytes:
     most = request.max_content_length
     if most is not None and (request.content_length or 0) > most:
-        raise RequestEntityTooLarge
+        raise _too_large(most)
     if most is not None:  # Werkzeug cuts a chunked body at its limit in silence: let it read one byte more
         request.max_content_length = most + 1
     try:
@@ -66,8 +67,12 @@ def _read() -> bytes:
     except ClientDisconnected:
         raise InvalidRequestError("The body is shorter than its Content-Length. Send the whole body.") from None
     if most is not None and len(raw) > most:
-        raise RequestEntityTooLarge
+        raise _too_large(most)
     return raw
+
+
+def _too_large(most: int) -> BodyError:
+    return BodyError(413, f"The body is too large. Send at most {most} bytes.", "BodyTooLarge")
 
 
 def parse_object(raw: bytes, example: str = _EXAMPLE) -> dict[str, Any]:

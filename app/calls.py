@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import streaming
 from app.auth import require_caller
 from app.body import raw_body
+from app.contract import BodyError
 from app.hangup import watcher
 from app.services import services
 from app.telemetry import entry
@@ -60,7 +60,7 @@ def call(make: Callable[[Admission], Response], deployment: str = "") -> Respons
 def _open_once(admission: Admission, key: str, deployment: str) -> KeptAnswer | None:
     try:
         body = raw_body()
-    except (InvalidRequestError, RequestEntityTooLarge):
+    except (InvalidRequestError, BodyError):
         admission.open()  # limits come before what is at fault in a body
         raise
     same = (admission.call.operation.encode(), deployment.encode(), body)

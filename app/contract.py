@@ -47,6 +47,25 @@ _TRACEPARENT = re.compile(
 )
 
 
+class BodyError(Exception):
+    """A request's body is not to be had; whoever reads it from `wsgi.input` meets this.
+
+    The server knows before the application is asked, and asks nevertheless: path, method, key and the limits that need
+    no body come first.
+
+    Attributes:
+        status: what the caller is told.
+        message: for the caller.
+        reason: for the log.
+    """
+
+    def __init__(self, status: int, message: str, reason: str = "BodyError") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.reason = reason
+
+
 def new_trace_id() -> str:
     """A W3C trace id of this gateway's making: 32 lower-case hex digits, not all of them zero."""
     return new_identifier()

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.auth import ADMIN_CHALLENGE, CHALLENGE
-from app.contract import OpenAIError, error_body, is_openai
+from app.contract import BodyError, OpenAIError, error_body, is_openai
 from app.telemetry import CLIENT_CLOSED_REQUEST, entry
 from gateway import errors
 from gateway.engine import Cancelled
@@ -49,6 +49,7 @@ def install(app: Flask) -> None:
     """Have every failure of the app answered in the contract's form."""
     app.register_error_handler(errors.GatewayError, answer)
     app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(BodyError, _answer_body)
     app.register_error_handler(Cancelled, _answer_cancelled)
     app.register_error_handler(Exception, _answer_fault)
 
@@ -104,6 +105,11 @@ def _answer_http(error: HTTPException) -> Response:
     message = HTTP_MESSAGES.get(status) or own_words or "The request cannot be served."
     headers = [(name, value) for name, value in error.get_headers() if name in {"Allow", "Retry-After"}]
     return Response(_body(status, message), status, headers, content_type="application/json")
+
+
+def _answer_body(error: BodyError) -> Response:
+    entry().error = error.reason
+    return Response(_body(error.status, error.message), error.status, content_type="application/json")
 
 
 def _answer_cancelled(_: Cancelled) -> Response:

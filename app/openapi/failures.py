@@ -83,8 +83,11 @@ _ALL = {
         },
     ),
     405: Failure("The path has no such method.", {"method": HTTP_MESSAGES[405]}, ("Allow",)),
-    408: Failure("The request did not arrive in time.", {"slow": HTTP_MESSAGES[408]}),
-    413: Failure("The body is too large.", {"too large": HTTP_MESSAGES[413]}),
+    408: Failure(
+        "The request did not arrive in time.",
+        {"slow": "The request did not arrive in time. Send it again, whole, on a new connection."},
+    ),
+    413: Failure("The body is too large.", {"too large": "The body is too large. Send at most 1048576 bytes."}),
     414: Failure("The URL is too long.", {"too long": HTTP_MESSAGES[414]}),
     415: Failure(
         "The body is not declared as JSON in UTF-8.",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.http import wsgi
 
+from app.contract import BodyError
 from deploy.worker.answer_socket import AnswerSocket
 from deploy.worker.connection import After
-from deploy.worker.request import Unread
+from deploy.worker.refusal import answer_to
 from deploy.worker.telling import places, record, refuse
 from gateway.turn import Urgency, turn
 
@@ -28,6 +29,23 @@ if TYPE_CHECKING:
 
 class ClientGoneError(Exception):
     """The client stopped reading, or hung up, while it was being answered."""
+
+
+class FaultyBody(io.RawIOBase):
+    """What the application reads where the body is at fault: the fault."""
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__()
+        answer = answer_to(fault)
+        self._error = BodyError(answer.status, answer.message, type(fault).__name__)
+
+    def readable(self) -> bool:
+        """It is asked for as any other."""
+        return True
+
+    def readinto(self, _: object) -> int:
+        """Raises BodyError."""
+        raise self._error
 
 
 class Worker(Protocol):
@@ -119,11 +137,11 @@ class Answering:
             self._under_way += change
 
     def _serve(self, loan: Loan, request: GatewayRequest, decode: Callable[[], bytes]) -> After:
+        """Answer it. Where its body is at fault the application is asked nevertheless: other things come before."""
         try:
             request.body = io.BytesIO(decode())
         except Exception as fault:  # noqa: BLE001 - a bad chunk, for example
-            refuse(loan.conn, fault)
-            return After.CLOSE
+            request.body = FaultyBody(fault)
         return self._call(request, loan)
 
     def _call(self, req: GatewayRequest, loan: Loan) -> After:
@@ -143,7 +161,7 @@ class Answering:
             environ["gateway.offer"] = partial(_offer, response)
             environ["gateway.catch_up"] = self._worker.afterwards.catch_up
             self._worker.count_request()
-            if isinstance(conn.framing, Unread) or not self._worker.keeps_connections():
+            if isinstance(req.body, FaultyBody) or not self._worker.keeps_connections():
                 response.force_close()
             return self._respond(loan, response, environ)
         except ClientGoneError as gone:

@@ -296,7 +296,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             if conn.idle or conn.state is State.CLOSING:
                 self._drop(conn)
             else:
-                self._refuse(conn, RequestTooSlow())
+                self._refuse_or_ask(conn, RequestTooSlow())
 
     def on_readable(self, conn: Connection, _sock: socket.socket) -> None:
         """Take what has arrived, without blocking."""
@@ -319,7 +319,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         elif conn.idle:
             self._drop(conn)
         else:
-            self._refuse(conn, BodyCutShort())
+            self._refuse_or_ask(conn, BodyCutShort())
 
     def _begin(self, conn: Connection) -> None:
         """The first byte of a request is here: from now on the read deadline runs."""
@@ -336,7 +336,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
                 return
             end = framing.end(conn.buffer)
         except Exception as fault:  # noqa: BLE001 - whatever it is, it is this client's request alone
-            self._refuse(conn, fault)
+            self._refuse_or_ask(conn, fault)
             return
         if end is not None:
             body = bytes(conn.buffer[:end])
@@ -406,6 +406,18 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         refuse(conn, fault)
         self._close_slowly(conn)
 
+    def _refuse_or_ask(self, conn: Connection, fault: Exception) -> None:
+        """A request cannot be read. Where only its body is at fault, that is for the application to tell.
+
+        Path, method, key and the limits that need no body come before it (contract, section 4). But a crowd of such
+        clients, whose deadlines pass together, gets no threads that others need.
+        """
+        if conn.request is None or conn.framing is None or self._serving >= self._most // 2:
+            self._refuse(conn, fault)
+        else:
+            conn.buffer.clear()
+            self._serve_soon(conn, conn.request, partial(_fail, fault))
+
     def _close_slowly(self, conn: Connection) -> None:
         """End the answer, but let the client finish sending: a plain close now could cost it the answer.
 
@@ -420,3 +432,7 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self.fresh.discard(conn)
         conn.buffer.clear()
         self._watch(conn, _LINGER_SECONDS)
+
+
+def _fail(fault: Exception) -> bytes:
+    raise fault

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gunicorn.http import errors
 from gunicorn.util import http_date
 
-from app.contract import SAFE_HEADERS, TRACE_HEADER, OpenAIError, error_body, is_openai
+from app.contract import SAFE_HEADERS, TRACE_HEADER, BodyError, OpenAIError, error_body, is_openai
 
 # As the application's own answers have them; and a page in a browser may read why it was refused.
 _HEADERS = {
@@ -166,6 +166,8 @@ def answer_to(fault: BaseException) -> Answer:
     """The answer that the contract has for a failure of the parser, the worker or the application."""
     if isinstance(fault, Refusal):
         return Answer(fault.status, fault.message, fault.headers)
+    if isinstance(fault, BodyError):  # of an application that leaves it to the server
+        return Answer(HTTPStatus(fault.status), fault.message)
     # gunicorn puts a version that it could read, but does not speak, as a pair of numbers.
     if isinstance(fault, errors.InvalidHTTPVersion) and isinstance(fault.version, tuple):
         return _UNSUPPORTED_VERSION

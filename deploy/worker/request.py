@@ -151,8 +151,11 @@ class Unread:
     """A body that is declared too large: the application is asked before it is read.
 
     Whoever has no valid key is to learn nothing about the body, its size included (contract, section 4), so the
-    application answers: it sees the length, and refuses without reading.
+    application answers, which finds out when it wants to read.
     """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
 
     def end(self, buffer: bytearray) -> int | None:  # noqa: ARG002
         """See Framing."""
@@ -160,7 +163,7 @@ class Unread:
 
     def content(self, request: GatewayRequest, raw: bytes) -> bytes:  # noqa: ARG002
         """See Framing."""
-        return b""
+        raise BodyTooLarge(self._limit)
 
 
 class Chunked:
@@ -226,5 +229,5 @@ def framing_of(request: GatewayRequest, limit: int) -> Framing:
     if isinstance(reader, ChunkedReader):
         return Chunked(limit)
     if reader.length > limit:
-        return Unread()
+        return Unread(limit)
     return Counted(reader.length)

@@ -1,4 +1,4 @@
-"""What the server refuses before the app sees it is in the description as well, in the form of each API."""
+"""What the server finds wrong with a request is in the description as well, in the form of each API."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from tests.openapi.conftest import Described
 
 
-def requests_of(method: str, path: str, key: str) -> dict[int, str]:
-    """A request that the server refuses with each of these statuses."""
-    head = f"{method.upper()} {path} HTTP/1.1\r\nHost: a\r\nOcp-Apim-Subscription-Key: {key}\r\n"
+def requests_of(method: str, path: str, gateway: Scripted) -> dict[int, str]:
+    """A request that gets each of these statuses; where a body is read, for what is wrong with it."""
+    head = f"{method.upper()} {path} HTTP/1.1\r\nHost: a\r\nOcp-Apim-Subscription-Key: {gateway.key}\r\n"
+    head += f"Authorization: Bearer {gateway.token}\r\nIf-Match: *\r\n"
     return {
         400: head + "Content-Length: x\r\n\r\n",
-        408: head + "Content-Length: 5\r\n\r\n{",
+        408: head if method == "get" else head + "Content-Length: 5\r\n\r\n{",
         413: head + "Transfer-Encoding: chunked\r\n\r\nffffff\r\n",
         414: f"{method.upper()} {path}?{'a' * 5000} HTTP/1.1\r\n\r\n",
         431: head + f"X: {'a' * 9000}\r\n\r\n",
@@ -28,7 +29,7 @@ def test_what_the_server_refuses_is_described(scripted_gateway: Scripted, descri
     waiting = []
     for method, template, operation in described.operations():
         path = template.format(sid="acme", pid="gold", id="scripted", deployment="scripted")
-        for status, request in requests_of(method, path, scripted_gateway.key).items():
+        for status, request in requests_of(method, path, scripted_gateway).items():
             if str(status) in operation["responses"]:
                 client = Client(("127.0.0.1", scripted_gateway.port))
                 client.send(request)

@@ -77,7 +77,7 @@ def test_a_stream_is_logged_when_it_is_over(api: Api, log: Log) -> None:
     ("sent", "subscription", "expected"),
     [
         (("POST", "/get-data", b"{}"), "tests", (400, "Get Data", "InvalidRequestError")),
-        (("POST", "/get-data", b"x" * 20_000), "tests", (413, "Get Data", "RequestEntityTooLarge")),
+        (("POST", "/get-data", b"x" * 20_000), "tests", (413, "Get Data", "BodyTooLarge")),
         (("POST", "/get-data", b"{}"), None, (401, "Get Data", "MissingKeyError")),
         (("GET", "/get-data", None), None, (405, None, "MethodNotAllowed")),
         (("GET", "/nowhere", None), None, (404, None, "NotFound")),

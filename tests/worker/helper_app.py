@@ -102,9 +102,9 @@ def _offered(environ: WSGIEnvironment) -> Iterator[bytes]:
 
 
 def _echo(environ: WSGIEnvironment) -> bytes:
-    _state["served"] += 1
     told = {key: environ.get(key, "") for key in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")}
     told |= {"length": len(environ["wsgi.input"].read()), "trace": environ["gateway.trace_id"]}
+    _state["served"] += 1
     return json.dumps(told).encode()
 
 

@@ -27,12 +27,12 @@ def test_a_body_up_to_the_limit_arrives_whole(server: Server, size: int) -> None
 
 
 def test_one_byte_over_the_limit_is_refused(server: Server) -> None:
-    assert server.ask(post("/", b"x" * (LIMIT + 1))).json()["length"] == 0  # by the application, who sees the length
+    check_refusal(server.ask(post("/", b"x" * (LIMIT + 1))), 413)
     check_refusal(server.ask(chunked("/", b"x" * LIMIT, b"x")), 413)
 
 
 def test_a_client_that_sends_all_of_a_large_body_first_can_read_the_refusal(server: Server) -> None:
-    assert server.ask(post("/", b"x" * (4 << 20))).json()["length"] == 0
+    check_refusal(server.ask(post("/", b"x" * (4 << 20))), 413)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,7 @@ def test_the_body_is_invited_once(server: Server) -> None:
 def test_no_body_is_invited_that_is_too_large(server: Server) -> None:
     with server.client() as client:
         client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\nExpect: 100-continue\r\n\r\n")
-        reply = client.reply()
-        assert reply is not None
-        assert reply.json()["length"] == 0
+        check_refusal(client.reply(), 413)
         assert client.ended()
 
 
