@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from gateway.engine import Cancelled, Chunk, Finish, Message, OpenAIRequest, Sampling
-from gateway.errors import InvalidRequestError
+from gateway.engines.vllm import completion
+from gateway.errors import InternalError, InvalidRequestError
 from tests.gateways import some_terms
 from tests.server import wait_for
 
@@ -69,6 +70,30 @@ def test_prompts_of_a_list_are_counted_together(vllm_engine: VllmEngine) -> None
     _, finish = drain(two.start(some_terms(), 1000))
     assert finish.completion_tokens == 12
     one.cancel()
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_a_limit_at_the_start_is_also_one_for_the_least(vllm_engine: VllmEngine, choices: int) -> None:
+    """The engine refuses to read a request that wants more ids at least than at most."""
+    prepared = prepare(vllm_engine, **SEVERAL, max_tokens=50, min_tokens=9, n=choices)
+    _, finish = drain(prepared.start(some_terms(), 4))
+    assert (finish.completion_tokens, finish.reason) == (4 * choices, "length")
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_a_request_that_the_engine_cannot_read_fails_alone(
+    vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch, choices: int
+) -> None:
+    beside = prepare(vllm_engine, **SEVERAL, max_tokens=60).start(some_terms(), 60)
+    monkeypatch.setattr(completion, "cap", lambda params, ids: setattr(params, "max_tokens", ids))
+    unreadable = prepare(vllm_engine, **SEVERAL, max_tokens=50, min_tokens=9, n=choices).start(some_terms(), 4)
+    with pytest.raises(InternalError):
+        unreadable.next(60)
+    assert drain(beside)[1].completion_tokens == 60
+    monkeypatch.undo()
+    _, finish = drain(prepare(vllm_engine, max_tokens=3).start(some_terms(), 3))
+    assert finish.completion_tokens == 3
+    assert vllm_engine.load() == (0, 0)
 
 
 def test_a_limit_at_the_start_cuts_every_sequence(vllm_engine: VllmEngine) -> None:

@@ -24,6 +24,19 @@ def test_engine_core_has_what_core_py_bends() -> None:
     assert "num_running_reqs, num_waiting_reqs" in (Scheduler.get_request_counts.__doc__ or "")
 
 
+def test_requests_are_read_as_reading_py_expects() -> None:
+    from vllm.v1.engine import EngineCoreRequest  # noqa: PLC0415
+    from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415
+    from vllm.v1.serial_utils import MsgpackDecoder  # noqa: PLC0415
+
+    read = inspect.getsource(EngineCoreProc.process_input_sockets)
+    assert "add_request_decoder = MsgpackDecoder(\n            EngineCoreRequest," in read
+    assert "request = self.preprocess_add_request(req)" in read
+    assert "except Exception:\n                            self._handle_request_preproc_error(req)" in read
+    assert list(inspect.signature(MsgpackDecoder.decode).parameters) == ["self", "bufs"]
+    assert EngineCoreRequest.__struct_config__.array_like
+
+
 def test_the_scheduler_has_what_hold_py_bends() -> None:
     from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Cancelled, Chunk, Event, Finish
 from gateway.engines.vllm.body import checked
+from gateway.engines.vllm.lease import cap
 from gateway.engines.vllm.openai import current
 from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
@@ -149,7 +150,7 @@ class Completion:
 
     def _admit(self, max_tokens: int) -> None:
         for params in self._params():
-            params.max_tokens = min(params.max_tokens or max_tokens, max_tokens)
+            cap(params, max_tokens)
         self._admitted.set()
 
     def _extend(self, lease: Lease, *, last: bool) -> None:

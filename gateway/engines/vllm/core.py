@@ -12,7 +12,8 @@
 - Five more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
-`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what.
+`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what, `reading.py` keeps a request that
+cannot be read from harming others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
 from gateway.engine import RATE_SECONDS
-from gateway.engines.vllm import cerr, coalesce, hold, timings
+from gateway.engines.vllm import cerr, coalesce, hold, reading, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -110,6 +111,7 @@ def install(folder: Path, progress: Progress) -> None:
     coalesce.install()
     hold.install()
     timings.install()
+    reading.install()
     StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:

@@ -50,6 +50,15 @@ class Watch:
                 lease.low()
 
 
+def cap(params: SamplingParams, ids: int) -> None:
+    """At most so many ids for each sequence, whatever the caller has asked for; also where it asked for more at least.
+
+    The engine refuses a `min_tokens` above `max_tokens`.
+    """
+    params.max_tokens = min(params.max_tokens or ids, ids)
+    params.min_tokens = min(params.min_tokens, params.max_tokens)
+
+
 def put_first(params: SamplingParams, lease: Lease | None) -> None:
     """Have a request's parameters say its first lease; nobody else's words for it are left there."""
     if lease is None and not params.extra_args:

@@ -13,10 +13,10 @@ from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind
 
 from gateway.engine import Cancelled, Standing
-from gateway.engines.vllm.lease import put_first
+from gateway.engines.vllm.lease import cap, put_first
 from gateway.engines.vllm.refusals import GET_DATA, Names, refused, unfit
 from gateway.engines.vllm.timings import mark
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError, InternalError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -115,7 +115,8 @@ class Run:
         lease, last = self._extension or (terms.lease, False)
         params = self._submission.params
         if lease is not None and last:
-            params.max_tokens, lease = min(params.max_tokens or lease.ids, lease.ids), None
+            cap(params, lease.ids)
+            lease = None
         put_first(params, lease)
         mark(params, timed=terms.timed)
         if terms.timed:
@@ -214,7 +215,7 @@ class Run:
         if not self._count(output):
             return
         self._look_for_refusal(output)
-        if self._refusal is not None:
+        if self._refusal is not None or self._over:
             return
         whole = self._keep(output)
         if whole.finished:
@@ -274,13 +275,15 @@ class Run:
     def _look_for_refusal(self, output: RequestOutput) -> None:
         """The engine gives up on a form only when it makes a grammar of it, with an end but without a reason."""
         given = self._submission
-        if given.params.structured_outputs is None or self._cancelling:
+        if self._cancelling or all(choice.finish_reason != "error" for choice in output.outputs):
             return
-        if any(choice.finish_reason == "error" for choice in output.outputs):
-            log.warning("the engine made no grammar of what a request asked for")
-            self._cancelling = True
-            self._refusal = unfit(given.names.constraint)
-            self._spawn(self._abort())  # its other choices
+        if given.params.structured_outputs is None:
+            self._end(InternalError("the engine refused a request"))
+            return
+        log.warning("the engine made no grammar of what a request asked for")
+        self._cancelling = True
+        self._refusal = unfit(given.names.constraint)
+        self._spawn(self._abort())  # its other choices
 
     async def _abort(self) -> None:
         await self._added.wait()
