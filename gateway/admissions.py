@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 600.0
 """How long a call waits for tokens that others have reserved and may give back, unless it is said otherwise."""
 
+OWN_END_SECONDS = 1.0
+"""How long a process that ends waits for calls to be settled by their own threads, which know best what they cost."""
+
 LAST_WRITES_SECONDS = 3.0
 """How long a process that ends waits for the calls that others of its threads are settling."""
 
@@ -78,6 +81,8 @@ class Admissions:
         """The process ends: settle what is left, and send away who waits."""
         self.stopping = True
         self.waiting_room.tell()
+        with self._settled:
+            self._settled.wait_for(lambda: not self.running, OWN_END_SECONDS)
         for one in self.running.all():
             one.settle(status)
         with self._settled:  # those that end at this moment are written by their own threads

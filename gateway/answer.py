@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.engine import Cancelled, Finish
-from gateway.errors import DeadlineExceededError
+from gateway.errors import DeadlineExceededError, UnavailableError
 from gateway.trail import NO_STEP, NO_TRAIL
 from gateway.turn import Urgency, turn
 
@@ -100,6 +100,11 @@ class Answer:
             event = None
         except Cancelled as cancelled:
             self._settle(cancelled.completion_tokens, cancelled)
+            raise
+        except UnavailableError as error:
+            # Of a whole answer nothing has been told yet, whatever the engine has produced.
+            produced = sum(one.produced for one in self._generation.standings())
+            self._settle(max(self.usage.completion_tokens, produced), error)
             raise
         except Exception as error:
             self._end(error)

@@ -299,13 +299,17 @@ class Generation(Protocol):
         Raises:
             TimeoutError: no event came in time; the generation goes on.
             Cancelled: after `cancel`, as soon as the engine has let go of the request.
-            UnavailableError: the engine died.
+            UnavailableError: the engine died, or is let go of; `standings` has what is known of it.
             InvalidRequestError: the engine refused the request.
         """
         ...
 
     def cancel(self) -> None:
         """Take the request out of the engine. From any thread, at any time, more than once."""
+        ...
+
+    def standings(self) -> Sequence[Standing]:
+        """How far each sequence is, in the order of `Prepared.limits`; what is on its way may be missing."""
         ...
 
     def timings(self) -> Timings | None:
@@ -318,10 +322,6 @@ class EngineGeneration(Generation, Protocol):
 
     def wake(self) -> None:
         """Have `next` raise TimeoutError at once: the one that waits now, or else the next one."""
-        ...
-
-    def standings(self) -> Sequence[Standing]:
-        """How far each sequence is, in the order of `Prepared.limits`; what is on its way may be missing."""
         ...
 
     def extend(self, lease: Lease, *, last: bool = False) -> None:

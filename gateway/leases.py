@@ -15,8 +15,10 @@ from gateway.engine import LEASE_LOW, Lease
 from gateway.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.admission import Admission
-    from gateway.engine import EngineGeneration, Event, Passing, Timings
+    from gateway.engine import EngineGeneration, Event, Passing, Standing, Timings
 
 # What others give back in this process is told at once; in another one it is looked for, less and less often.
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -66,6 +68,10 @@ class LeasedGeneration:
         """Take the request out of the engine."""
         self._given_up = True
         self._started().cancel()
+
+    def standings(self) -> Sequence[Standing]:
+        """How far each sequence is."""
+        return self._started().standings()
 
     def timings(self) -> Timings | None:
         """When the engine did what."""

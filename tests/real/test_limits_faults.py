@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes import pid_of
-from tests.real.callers import ADMIN_TOKEN, CHAT, Caller, caller_with, database
+from tests.real.callers import ADMIN_TOKEN, CHAT, LONG, Caller, caller_with, database, manage
 from tests.server import running, wait_for
 
 if TYPE_CHECKING:
@@ -130,16 +129,17 @@ def draining(tmp_path: Path) -> Iterator[GatewayServer]:
 
 def test_a_stop_leaves_no_row_open(draining: GatewayServer) -> None:
     caller = caller_with(draining, tokenQuota={"amount": QUOTA, "period": "lifetime"})
-    with ExitStack() as stack:
-        streams = [stack.enter_context(caller.stream(CHAT, ignore_eos=True)) for _ in range(2)]
-        assert all(stream.event() for stream in streams)
-        waiting = [threading.Thread(target=_give_up_on, args=(caller,)) for _ in range(2)]
-        for thread in waiting:
-            thread.start()
+    with caller.stream(CHAT, ignore_eos=True) as stream, ThreadPoolExecutor() as callers:
+        assert stream.event()
+        whole = callers.submit(caller.ask, LONG, CHAT, ignore_eos=True, max_tokens=None)
+        wait_for(lambda: manage(draining, "GET", "/engine").json["requestsRunning"] == 2, "two calls in the engine")
+        waiting = [callers.submit(_give_up_on, caller) for _ in range(2)]
         wait_for(lambda: caller.open_rows() == 4, "four calls")
         assert draining.stop() == 0
-        for thread in waiting:
-            thread.join(10)
+    assert whole.result().status == 503
+    assert "stopped while it answered" in whole.result().json["message"]
+    for one in waiting:
+        one.result()
     rows = caller.rows()
     assert [(row["status"], row["reserved"], row["ended_at"] is None) for row in rows] == [(503, 0, False)] * 4, (
         "\n".join(draining.log[-40:])

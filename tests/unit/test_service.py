@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.answer import Answer, Stopwatch
-from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling
+from gateway.engine import Cancelled, Delta, Finish, Message, Model, Sampling, Standing
 from gateway.engines.scripted import Script, ScriptedEngine
 from gateway.errors import DeadlineExceededError, InvalidRequestError, NotFoundError, UnavailableError
 from gateway.ledger import Usage
@@ -79,6 +79,7 @@ class WrittenDown:
     def __init__(self, *events: Event | Exception) -> None:
         self._events = iter(events)
         self.cancelled = 0
+        self.produced = 0
 
     def next(self, timeout: float | None, passing: Passing | None = None) -> Event:  # noqa: ARG002 - the port's
         """The next of the events that is not passed on."""
@@ -92,6 +93,10 @@ class WrittenDown:
     def cancel(self) -> None:
         """Count it."""
         self.cancelled += 1
+
+    def standings(self) -> list[Standing]:
+        """One sequence, whose ids were produced and not told."""
+        return [Standing(self.produced, ended=False)]
 
     def timings(self) -> Timings | None:
         """It says nothing of them."""
@@ -122,6 +127,16 @@ def test_what_is_passed_on_while_the_reader_waits_counts_as_what_it_reads() -> N
     assert passed == [deltas[0], deltas[2]]
     assert (answer.usage.completion_tokens, answer.usage.delivered_tokens) == (4, 4)
     assert answer.usage.first_token_seconds is not None
+
+
+@pytest.mark.parametrize(("told", "produced", "counted"), [(0, 5, 5), (2, 5, 5), (2, 0, 2)])
+def test_an_answer_whose_engine_is_gone_counts_what_is_known(told: int, produced: int, counted: int) -> None:
+    generation = WrittenDown(*[Delta("a", [1])] * told, UnavailableError("gone"))
+    generation.produced = produced
+    answer = Answer(generation, Model("m", "m", 100, 0), Usage(3), Stopwatch(0.0, TIMEOUT, lambda: 0.0))
+    with pytest.raises(UnavailableError):
+        list(answer)
+    assert answer.usage.completion_tokens == counted
 
 
 def test_an_answer_is_deltas_and_then_one_finish(gateway: Gateway, engine: ScriptedEngine) -> None:

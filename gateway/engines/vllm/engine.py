@@ -74,13 +74,14 @@ class VllmEngine:
             thread.start()
 
     def stop(self) -> None:
+        if self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._let_go(), self._loop).result(_ANSWER_SECONDS)
         self._stopping.set()
         if self._connection is not None:
             # Not `close`: another thread is reading from it, and is to see its end.
             with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as connection:
                 connection.shutdown(socket.SHUT_RDWR)
         if self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(self._detach(), self._loop).result(_ANSWER_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
 
     def status(self) -> EngineStatus:
@@ -186,6 +187,14 @@ class VllmEngine:
         if produced:
             log.warning("a worker died: %d of its last requests were in the engine's memory", len(produced))
             await asyncio.to_thread(self.on_lost, produced)
+
+    async def _let_go(self) -> None:
+        """What still runs is taken out of the engine first, which says what it has produced."""
+        if self._session is not None:
+            await self._session.give_up(
+                UnavailableError("The gateway was stopped while it answered. Send the request again.", retry_after=5)
+            )
+        await self._detach()
 
     async def _detach(self) -> None:
         session, self._session = self._session, None

@@ -98,6 +98,7 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling = False
         self._refusal: GatewayError | None = None  # the engine's own
+        self._parting: GatewayError | None = None  # what it ends with where it is taken out of the engine
         self._extension: tuple[Lease, bool] | None = None  # of its lease, that came before it started
         self._last_word = asyncio.Event()  # all choices have ended by themselves
 
@@ -155,6 +156,12 @@ class Run:
         if not self._over and not self._cancelling and not self._done.is_set():
             self._cancelling = True
             self._spawn(self._abort())
+
+    def give_up(self, error: GatewayError) -> None:
+        """The same, but it ends with the error, unless somebody has cancelled it already."""
+        if not self._over and not self._cancelling and not self._done.is_set():
+            self._parting = error
+            self.cancel()
 
     def fail(self, error: GatewayError) -> None:
         """End it here; the engine is gone."""
@@ -295,7 +302,7 @@ class Run:
             await asyncio.wait_for(self._last_word.wait(), self._session.ABORT_SECONDS)
         except Exception as error:  # noqa: BLE001 - a hung engine: the caller is gone, and the count is a lower bound
             log.warning("the engine did not say what an aborted request had produced: %s", type(error).__name__)
-        self._end(self._refusal or Cancelled(self.produced))
+        self._end(self._refusal or self._parting or Cancelled(self.produced))
 
     async def _extend(self, ids: int, *, last: bool) -> None:
         await self._added.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from gateway.engines.vllm.run import parts_of
 from gateway.engines.vllm.sampling import sampling_params
 from gateway.engines.vllm.stats import Statistics, Steps, quicken, tell_as
 from gateway.engines.vllm.timings import Timekeeper
-from gateway.errors import InvalidRequestError, UnavailableError
+from gateway.errors import GatewayError, InvalidRequestError, UnavailableError
 from gateway.json_schema import fault
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from gateway.engine import Sampling
     from gateway.engines.vllm.link import Attachment
     from gateway.engines.vllm.run import Run
+
+log = logging.getLogger(__name__)
 
 # vLLM adds a suffix to the name of a request, and a number before it where it has several choices.
 _NAME = re.compile(r"(?:\d+_)?(?P<call>[0-9a-f]{32})-[0-9a-f]+")
@@ -56,6 +59,7 @@ class Session:
 
     # How long the engine may take to say what it had produced. Only one that hangs takes longer.
     ABORT_SECONDS = 5.0
+    GIVE_UP_SECONDS = 2.0
 
     def __init__(self, attachment: Attachment, llm: AsyncLLM, names: Sequence[str]) -> None:
         self.llm = llm
@@ -218,6 +222,23 @@ class Session:
         if any(output.finish_reason is None and output.prefill_stats is None for output in outputs):
             self.pulse.step()
         self.watch.step()
+
+    async def give_up(self, error: GatewayError) -> None:
+        """Take all that is under way out of the engine; it ends with the error, and its count is exact.
+
+        Where the engine does not answer in time, the count is what it has told.
+        """
+        runs = list(self.runs)
+        for run in runs:
+            run.give_up(error)
+        try:
+            async with asyncio.timeout(self.GIVE_UP_SECONDS):
+                for run in runs:
+                    await run.wait()
+        except TimeoutError:
+            log.warning("the engine did not say what it had produced for %d requests", len(self.runs))
+            for run in list(self.runs):
+                run.fail(error)
 
     def close(self) -> None:
         """The engine is gone: fail what was under way."""
