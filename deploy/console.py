@@ -54,7 +54,10 @@ class Console:
         while True:
             if listener.fileno() < 0:  # the gateway is stopping
                 return
-            phase = Progress.read(folder).phase
+            progress = Progress.read(folder)
+            if progress.refused is not None:  # whoever is told of it ends the gateway
+                return
+            phase = progress.phase
             if phase == "ready":  # the host is; are the workers?
                 if _answers_ready(listener):
                     break

@@ -15,23 +15,37 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gunicorn import systemd
 from prometheus_client.multiprocess import mark_process_dead
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from deploy.listening import address_faults
 from deploy.worker import GatewayWorker, drain_on_interrupt
 from deploy.worker.openings import Openings
 from gateway.engines.vllm.supervisor import EngineHost, set_engine_environment
 from gateway.processes import METRICS_FOLDER
-from gateway.settings import load_settings
+from gateway.settings import SettingsError, load_address, load_settings
 from gateway.startup import faults_end_the_process
 from gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from deploy.console import Console
+    from gateway.settings import Settings
+
+
+def _load_settings() -> Settings:
+    """The settings. Where some are at fault, the address is tried as well, so that all faults are told at once."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        # A master that runs reads them again when it is told to, and has the address itself.
+        address = None if "GATEWAY_RUNTIME_DIR" in os.environ else load_address()
+        raise SettingsError([*error.faults, *(address_faults(address) if address else [])]) from None
+
 
 with faults_end_the_process():
-    settings = load_settings()
+    settings = _load_settings()
 
 bind = settings.address
 workers = settings.workers
@@ -66,16 +80,17 @@ _exit_status = 0
 def on_starting(server: Any) -> None:
     """In the master, before anything else: the private folder, the engine host, and the key store meanwhile."""
     global _host  # noqa: PLW0603 - gunicorn's hooks share a module, not an object
+    _try_address(server)
     configure_logging()
     set_engine_environment(settings.engine_flags, small_model=settings.is_demo)
     folder = Path(tempfile.mkdtemp(prefix="gateway-"))
     os.environ["GATEWAY_RUNTIME_DIR"] = str(folder)
     (folder / METRICS_FOLDER).mkdir()
 
-    def refused(fault: str) -> None:
+    def refused(faults: str) -> None:
         global _exit_status  # noqa: PLW0603
         _exit_status = os.EX_CONFIG
-        sys.stderr.write(fault + "\n")
+        sys.stderr.write(faults + "\n")
         os.kill(os.getpid(), signal.SIGTERM)
 
     _host = EngineHost(folder, settings.model, settings.engine_flags, refused)
@@ -86,6 +101,16 @@ def on_starting(server: Any) -> None:
     except BaseException:
         on_exit(server)  # gunicorn calls it only for a master that has started
         raise
+
+
+def _try_address(server: Any) -> None:
+    """End here where gunicorn would fail to bind, before anything is started."""
+    inherits = server.master_pid or systemd.listen_fds(unset_environment=False)
+    if inherits or server.cfg.bind != [settings.address]:  # the latter by gunicorn's own command line
+        return
+    with faults_end_the_process():
+        if faults := address_faults(settings):
+            raise SettingsError(faults)
 
 
 def _prepare_store() -> None:

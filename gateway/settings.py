@@ -7,10 +7,11 @@ import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.addresses import check_bind, check_collector, check_database, check_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "deploy" / "demo_model" / "get-data-demo"
@@ -31,15 +32,10 @@ _HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII
 _LONGEST = 7 * 86_400.0
 _SHORTEST_PEPPER = 32
 _SHORTEST_ADMIN_TOKEN = 16
-_REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
-_REDIS_FORMS = (
-    "should be redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], the same with rediss for TLS, or unix:///PATH"
-)
 TraceExporter = Literal["http/protobuf", "grpc", "console"]
 """How traces leave: by one of OTLP's protocols, or to standard output."""
 
 _Protocol = Literal["http/protobuf", "grpc"]
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s]+):(?P<port>\d{1,5})|unix:.+")
 
 
 class SettingsError(Exception):
@@ -51,7 +47,9 @@ class SettingsError(Exception):
 
 
 def _commas(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
 
 
 def _shell_words(value: object) -> object:
@@ -67,25 +65,6 @@ def _model(value: str) -> str:
     if _HUGGING_FACE_ID.fullmatch(value):
         return value
     raise ValueError("is neither a folder that exists nor a Hugging Face id such as meta-llama/Llama-2-7b-chat-hf")
-
-
-def _bind(value: str) -> str:
-    found = _ADDRESS.fullmatch(value)
-    if found is None or int(found["port"] or 0) > 65535:  # noqa: PLR2004 - the largest port
-        raise ValueError("should be HOST:PORT, such as 0.0.0.0:8000, or unix:PATH")
-    return value
-
-
-def _otlp_endpoint(value: str) -> str:
-    # Nothing of it is repeated: it may hold a password.
-    try:
-        parts = urlsplit(value)
-        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise ValueError("should be the URL of an OpenTelemetry collector, such as http://127.0.0.1:4318")
-    return value
 
 
 def _dev_key(value: str) -> str:
@@ -108,29 +87,8 @@ def _admin_token(value: str) -> str:
     return value
 
 
-def _redis_url(value: str) -> str:
-    # Nothing of it is repeated: it may hold a password.
-    try:
-        parts = urlsplit(value)
-        port_is_one = parts.port != 0
-        (parts.hostname or "").encode("idna")  # as the connection will do it
-        options = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))}
-    except ValueError:
-        raise ValueError(_REDIS_FORMS) from None
-    database = parts.path.strip("/")
-    over_tcp = bool(parts.hostname) and port_is_one and (not database or database.isdecimal())
-    is_good = {
-        "redis": over_tcp and not options,
-        "rediss": over_tcp and options <= _REDIS_TLS,
-        "unix": bool(database) and not parts.hostname and options <= {"db"},
-    }
-    if not is_good.get(parts.scheme) or parts.fragment or not value.isprintable() or " " in value:
-        raise ValueError(_REDIS_FORMS)
-    return value
-
-
-class Settings(BaseSettings):
-    """The operator's choices, read once at the start of a process by `load_settings`."""
+class Address(BaseSettings):
+    """Where the server listens. It is read apart where others are at fault, so that it is tried as well."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
@@ -141,11 +99,26 @@ class Settings(BaseSettings):
         validation_alias="PORT",
         description="port on 127.0.0.1; 0 lets the system choose",
     )
-    bind: Annotated[str, AfterValidator(_bind)] | None = Field(
+    bind: Annotated[str, AfterValidator(check_bind)] | None = Field(
         None,
         validation_alias="GATEWAY_BIND",
         description="another address than 127.0.0.1:PORT, as HOST:PORT or unix:PATH",
     )
+
+    @property
+    def address(self) -> str:
+        """What the server binds to, in gunicorn's notation."""
+        return self.bind or f"127.0.0.1:{self.port}"
+
+    @property
+    def address_variable(self) -> str:
+        """The variable that the address came from."""
+        return "GATEWAY_BIND" if self.bind else "PORT"
+
+
+class Settings(Address):
+    """The operator's choices, read once at the start of a process by `load_settings`."""
+
     model: Annotated[str, AfterValidator(_model)] = Field(
         str(DEMO_MODEL),
         validation_alias="GATEWAY_MODEL",
@@ -161,13 +134,13 @@ class Settings(BaseSettings):
         validation_alias="GATEWAY_ENGINE_ARGS",
         description="engine flags of `vllm serve`, as on its command line",
     )
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(check_database)] = Field(
         f"sqlite:///{ROOT / 'var' / 'gateway.sqlite3'}",
         validation_alias="GATEWAY_DATABASE_URL",
         repr=False,  # it may hold a password
         description="SQLAlchemy URL of the key store; without it SQLite in ./var",
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(check_redis)] | None = Field(
         None,
         repr=False,  # it may hold a password
         validation_alias="GATEWAY_REDIS_URL",
@@ -243,13 +216,13 @@ class Settings(BaseSettings):
         validation_alias="OTEL_TRACES_EXPORTER",
         description="`otlp` or `console` turns traces on, `none` off",
     )
-    otlp_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = Field(
+    otlp_endpoint: Annotated[str, AfterValidator(check_collector)] | None = Field(
         None,
         repr=False,  # it may hold a password
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="URL of a collector; turns traces on. Over HTTP, `/v1/traces` is added to it",
     )
-    otlp_traces_endpoint: Annotated[str, AfterValidator(_otlp_endpoint)] | None = Field(
+    otlp_traces_endpoint: Annotated[str, AfterValidator(check_collector)] | None = Field(
         None,
         repr=False,
         validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -295,11 +268,6 @@ class Settings(BaseSettings):
         return bool(self.database_url == Settings.model_fields["database_url"].default)
 
     @property
-    def address(self) -> str:
-        """What the server binds to, in gunicorn's notation."""
-        return self.bind or f"127.0.0.1:{self.port}"
-
-    @property
     def is_demo(self) -> bool:
         """Whether the model is the one that comes with the project."""
         return Path(self.model) == DEMO_MODEL
@@ -325,6 +293,14 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults = [_fault(dict(fault)) for fault in error.errors(include_url=False, include_input=False)]
         raise SettingsError(faults) from None
+
+
+def load_address() -> Address | None:
+    """Where the server would listen, whatever else is at fault; None where that is at fault itself."""
+    try:
+        return Address()  # type: ignore[call-arg]  # as above
+    except ValidationError:
+        return None
 
 
 def _fault(fault: dict[str, object]) -> str:

@@ -31,8 +31,8 @@ def parse_url(text: str) -> URL:
     """The database's address.
 
     Raises:
-        StoreError: no URL, or a database that the store does not run on; the text is not repeated, since a
-            URL may hold a password.
+        StoreError: no URL, or a database or a driver that the store does not run on; the text is not repeated,
+            since a URL may hold a password.
     """
     try:
         url = make_url(text)
@@ -43,9 +43,13 @@ def parse_url(text: str) -> URL:
         if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
             raise StoreError("The SQLite URL should name a file, as sqlite:///path: every process shares it.")
         return url
-    if kind == "postgresql":
-        return url
-    raise StoreError(f"The database {url.drivername} is not supported. {_FORMS}")
+    if kind != "postgresql":
+        raise StoreError(f"The database {url.drivername} is not supported. {_FORMS}")
+    try:
+        url.get_dialect()
+    except exc.NoSuchModuleError:
+        raise StoreError(f"The database URL names an unknown driver. {_FORMS}") from None
+    return url
 
 
 def sqlite_path(url: URL) -> Path | None:
@@ -136,8 +140,6 @@ def _postgresql(url: URL, patience: float, **options: Any) -> Engine:
         engine = create_engine(url.update_query_dict({**waits, **url.query}), hide_parameters=True, **options)
     except ModuleNotFoundError as error:
         raise StoreError(f"This database needs the package {error.name}: install it with pip.") from error
-    except exc.NoSuchModuleError:
-        raise StoreError(f"The database URL names an unknown driver. {_FORMS}") from None
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

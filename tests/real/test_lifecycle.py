@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.settings import ROOT
 from tests.processes import gone, processes
 from tests.server import START_SECONDS, GatewayServer, end, launch, wait_for, wait_until_listening, wait_until_ready
 
@@ -68,16 +66,27 @@ def refused(folder: Path, status: int = os.EX_CONFIG, /, **environment: str) -> 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("PORT", "eighty"), ("GATEWAY_MODEL", "/no/such/folder"), ("GATEWAY_DATABASE_URL", "nonsense")],
+    [
+        ("PORT", "eighty"),
+        ("GATEWAY_MODEL", "/no/such/folder"),
+        ("GATEWAY_DATABASE_URL", "nonsense"),
+        ("GATEWAY_BIND", "192.0.2.1:8000"),  # an address for documents: no machine has it
+        ("GATEWAY_BIND", "unix:/no/such/folder/gateway.sock"),
+    ],
 )
 def test_a_faulty_value_stops_the_start_with_one_line(tmp_path: Path, variable: str, value: str) -> None:
     server = refused(tmp_path, **{variable: value})
     wait_for(lambda: bool(server.log), "the fault")
     assert [line.partition(":")[0] for line in server.log] == [variable]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("status", "url"), [(os.EX_CONFIG, "nonsense"), (os.EX_UNAVAILABLE, "postgresql://nobody@127.0.0.1:1/nothing")]
+    ("status", "url"),
+    [
+        (os.EX_CONFIG, "postgresql+psycopg2://nobody@127.0.0.1/nothing"),  # a driver that is not installed
+        (os.EX_UNAVAILABLE, "postgresql://nobody@127.0.0.1:1/nothing"),
+    ],
 )
 def test_an_engine_that_was_started_already_is_not_left(tmp_path: Path, status: int, url: str) -> None:
     server = refused(tmp_path, status, GATEWAY_DATABASE_URL=url)
@@ -107,28 +116,38 @@ def hosts_in(folder: Path) -> list[str]:
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    server = refused(tmp_path, PORT="eighty", GATEWAY_THREADS="none", GATEWAY_DEV_KEY="not a key")
-    wait_for(lambda: len(server.log) == 3, "the faults")
-    assert {line.partition(":")[0] for line in server.log} == {"PORT", "GATEWAY_THREADS", "GATEWAY_DEV_KEY"}
+    bad = {
+        "GATEWAY_BIND": "192.0.2.1:8000",
+        "GATEWAY_THREADS": "none",
+        "GATEWAY_DEV_KEY": "not a key",
+        "GATEWAY_DATABASE_URL": "nonsense",
+    }
+    server = refused(tmp_path, **bad)
+    wait_for(lambda: len(server.log) == len(bad), "the faults")
+    assert {line.partition(":")[0] for line in server.log} == set(bad)
     assert "not a key" not in "".join(server.log)
 
 
-def test_flags_that_vllm_refuses_stop_the_start(tmp_path: Path) -> None:
-    server = refused(tmp_path, GATEWAY_ENGINE_ARGS="--no-such-flag 3")
-    wait_for(
-        lambda: any("GATEWAY_ENGINE_ARGS" in line and "--no-such-flag" in line for line in server.log), "the fault"
-    )
+@pytest.mark.parametrize(
+    ("flags", "variables", "cause"),
+    [
+        ("--no-such-flag 3", "GATEWAY_ENGINE_ARGS", "--no-such-flag"),
+        ("--max-model-len 999999", "GATEWAY_MODEL or GATEWAY_ENGINE_ARGS", "max_model_len"),
+    ],
+)
+def test_flags_that_vllm_refuses_stop_the_start(tmp_path: Path, flags: str, variables: str, cause: str) -> None:
+    server = refused(tmp_path, GATEWAY_ENGINE_ARGS=flags)
+    wait_for(lambda: any(line.startswith(f"{variables}: ") and cause in line for line in server.log), "the fault")
+    assert not any("tried again" in line for line in server.log)
 
 
-def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_told_before_anything_is_started(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        environment = {**os.environ, "PORT": str(taken.getsockname()[1]), "TMPDIR": str(tmp_path)}
-        environment["GATEWAY_DATABASE_URL"] = f"sqlite:///{tmp_path / 'gateway.sqlite3'}"
-        command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-    assert done.returncode != 0
-    assert "in use" in done.stderr
+        server = refused(tmp_path, PORT=str(taken.getsockname()[1]))
+    wait_for(lambda: bool(server.log), "the fault")
+    (line,) = server.log
+    assert line.startswith("PORT: ")
+    assert "in use" in line
+    assert not list(tmp_path.iterdir())

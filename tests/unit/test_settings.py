@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.settings import DEMO_MODEL, ROOT, Settings, SettingsError, load_settings
+from gateway.settings import DEMO_MODEL, ROOT, Settings, SettingsError, load_address, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +67,17 @@ GOOD = [
     ("GATEWAY_BIND", "0.0.0.0:80", "address", "0.0.0.0:80"),
     ("GATEWAY_BIND", "gateway.example:8000", "address", "gateway.example:8000"),
     ("GATEWAY_BIND", "[::1]:8000", "address", "[::1]:8000"),
+    ("GATEWAY_BIND", "[::]:0", "address_variable", "GATEWAY_BIND"),
+    ("PORT", "80", "address_variable", "PORT"),
     ("GATEWAY_BIND", "unix:/run/gateway.sock", "address", "unix:/run/gateway.sock"),
     ("GATEWAY_MODEL", "meta-llama/Llama-2-7b-chat-hf", "model_names", ["meta-llama/Llama-2-7b-chat-hf"]),
     ("GATEWAY_SERVED_MODEL_NAME", "a", "model_names", ["a"]),
     ("GATEWAY_SERVED_MODEL_NAME", " a , org/b ,", "model_names", ["a", "org/b"]),
+    ("GATEWAY_SERVED_MODEL_NAME", "b,a,,b, a", "model_names", ["b", "a"]),
     ("GATEWAY_SERVED_MODEL_NAME", " , ", "served_model_name", []),
     ("GATEWAY_ENGINE_ARGS", "--a=1 --b 'c d'", "engine_args", ["--a=1", "--b", "c d"]),
     ("GATEWAY_DATABASE_URL", "postgresql+psycopg://u:p@h/d", "database_url", "postgresql+psycopg://u:p@h/d"),
+    ("GATEWAY_DATABASE_URL", "postgresql://u:p%40!@[::1]:5432/d?x=y", "uses_default_database", False),
     ("GATEWAY_DATABASE_URL", "sqlite:///x", "uses_default_database", False),
     *[
         ("GATEWAY_REDIS_URL", url, "redis_url", url)
@@ -117,9 +121,21 @@ COLLECTORS = [
 ]
 BAD = {
     "PORT": ["-1", "65536", "http", "8000.5", "0x50"],
-    "GATEWAY_BIND": ["8000", ":8000", "localhost", "localhost:65536", "localhost:", "a b:80", "http://h:80", "unix:"],
+    "GATEWAY_BIND": [
+        *["8000", ":8000", "localhost", "localhost:65536", "localhost:", "a b:80", "http://h:80", "unix:"],
+        *["256.1.1.1:8000", "1.2.3.4.5:8000", "[1::2::3]:8000", "a..b:8000", f"unix:/{'x' * 107}"],
+    ],
     "GATEWAY_MODEL": ["/no/such/folder", "./nope", "../nope", "~nobody-here/x", "a/b/c", "a b/c", "gpt2", "x" * 5000],
     "GATEWAY_ENGINE_ARGS": ["--a 'b", '"'],
+    "GATEWAY_DATABASE_URL": [
+        "nonsense",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?uri=true",
+        "postgres://u:secret@h/d",
+        "mysql://u:secret@h/d",
+        "postgresql://u:secret@h:port/d",
+        "postgresql+nonesuch://u:secret@h/d",
+    ],
     "GATEWAY_REDIS_URL": [
         "localhost:6379",
         "http://localhost",
@@ -138,7 +154,9 @@ BAD = {
         "rediss://localhost?nonesuch=1",
         "rediss://localhost?nonesuch",
         "unix://?db=1",
+        "rediss://u:secret@localhost?ssl_cert_reqs=perhaps",
         "unix://run/redis.sock",
+        "unix:///run/redis.sock?db=first",
     ],
     "GATEWAY_KEY_PEPPER": ["p" * 31],
     "GATEWAY_DEV_KEY": [HEX[:-1], HEX + "0", HEX.upper(), "g" * 32, f"{HEX}\n"],
@@ -156,7 +174,7 @@ BAD = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": ["http/json", "http", "gRPC"],
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": ["http/json"],
 }
-ANYTHING_GOES = {"GATEWAY_SERVED_MODEL_NAME", "GATEWAY_DATABASE_URL", "GATEWAY_RUNTIME_DIR", "OTEL_SDK_DISABLED"}
+ANYTHING_GOES = {"GATEWAY_SERVED_MODEL_NAME", "GATEWAY_RUNTIME_DIR", "OTEL_SDK_DISABLED"}
 
 
 TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
@@ -189,6 +207,7 @@ def test_a_bad_value_is_one_line_that_names_the_variable(load: Load, variable: s
     assert fault.startswith(f"{variable}: ")
     assert len(fault) > len(variable) + 10
     assert len(value) < 6 or value not in fault  # it may be a secret
+    assert "secret" not in fault
 
 
 def test_every_variable_has_its_good_and_its_bad_values_here() -> None:
@@ -201,6 +220,19 @@ def test_every_variable_has_its_good_and_its_bad_values_here() -> None:
 def test_all_faults_are_told_at_once_one_line_each(load: Load) -> None:
     found = faults(load, **{variable: values[0] for variable, values in BAD.items()})
     assert sorted(fault.partition(":")[0] for fault in found) == sorted(BAD)
+
+
+def test_the_address_is_read_where_others_are_at_fault(load: Load) -> None:
+    faults(load, PORT="80", GATEWAY_THREADS="none")
+    address = load_address()
+    assert address is not None
+    assert address.address == "127.0.0.1:80"
+
+
+@pytest.mark.parametrize("variable", ["PORT", "GATEWAY_BIND"])
+def test_an_address_that_is_at_fault_itself_is_none(load: Load, variable: str) -> None:
+    faults(load, **{variable: "nowhere"})
+    assert load_address() is None
 
 
 def test_a_default_that_does_not_do_is_told_under_the_name_of_its_variable(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gateway.cores import leave_to_engine
 from gateway.engines.vllm import collector
+from gateway.engines.vllm.config_faults import config_faults
 from gateway.engines.vllm.link import SOCKET_NAME, Attachment, Lost, Orphans, Progress
 from gateway.engines.vllm.vacant import VacantSlots
 from gateway.processes import die_with_parent
@@ -99,14 +100,19 @@ class Host:
             self._statistics = not args.disable_log_stats
             args._api_process_count, args._api_process_rank = SLOTS, -1  # noqa: SLF001 - as vLLM's own server does
             config = args.create_engine_config()
-        except (arguments.EngineArgumentsError, ValueError, OSError) as error:
-            fault = f"GATEWAY_MODEL or GATEWAY_ENGINE_ARGS: {_first_line(error)}"
-            Progress("failed", progress.since, refused=fault).write(self._folder)
-            raise SystemExit(os.EX_CONFIG) from error
+        except arguments.EngineArgumentsError as error:
+            self._refuse("GATEWAY_ENGINE_ARGS", error, progress)
+        except (ValueError, OSError) as error:
+            self._refuse("GATEWAY_MODEL or GATEWAY_ENGINE_ARGS", error, progress)
         # vLLM asks for `spawn`, which would import everything once more. Nothing here runs a thread of torch's
         # before the fork, which is what makes `fork` safe.
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
         return config
+
+    def _refuse(self, variables: str, error: Exception, progress: Progress) -> NoReturn:
+        faults = "\n".join(config_faults(variables, error))
+        Progress("failed", progress.since, refused=faults).write(self._folder)
+        raise SystemExit(os.EX_CONFIG) from error
 
     def _serve(self, epoch: int, engine: _Engine) -> None:
         """Until the engine dies: let clients in, give each a slot, notice the ones that leave."""
@@ -251,10 +257,6 @@ def _engine(
             manager.shutdown(timeout=1.0)
         for path in folder.glob(_SOCKETS):
             path.unlink(missing_ok=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def main(argv: list[str]) -> NoReturn:

@@ -81,7 +81,7 @@ class Progress:
     Attributes:
         since: Unix time at which this attempt began.
         attempt: counts the attempts to load since the last success.
-        refused: why trying again would not help, in one line; the host has ended.
+        refused: why trying again would not help, in a line for each fault; the host has ended.
     """
 
     phase: Phase

@@ -78,7 +78,7 @@ class EngineHost:
         folder: a private folder where host and workers meet.
         model: a folder or a Hugging Face id.
         flags: engine flags of `vllm serve`.
-        refused: called with one line when vLLM refuses model or flags, so that a restart would not help.
+        refused: called when vLLM refuses model or flags, so that a restart would not help; with a line for each fault.
     """
 
     def __init__(self, folder: Path, model: str, flags: Sequence[str], refused: Callable[[str], None]) -> None:
