@@ -68,7 +68,7 @@ class Gateway:
         hasher: makes what keeps a prefix cache from others, and what answers are sealed with.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
-        longest_queue: seconds that a call may have to wait for its turn in the engine.
+        longest_queue: seconds that what waits in the engine before a call may take.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of
