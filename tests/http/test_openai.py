@@ -69,6 +69,16 @@ def test_without_a_key_nothing_is_learned_about_the_body(api: Api) -> None:
         assert reply.headers["WWW-Authenticate"].startswith("AzureApiManagementKey")
 
 
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/openai", "/openai/nothing"])
+def test_a_path_that_is_not_there_is_told_in_both_forms(api: Api, path: str) -> None:
+    assert_both_forms(api.open("GET", path), 404)
+
+
+@pytest.mark.parametrize("path", ["/v1x", "/openai.json", "/"])
+def test_other_paths_know_one_form_only(api: Api, path: str) -> None:
+    assert "error" not in api.open("POST", path).json
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/scripted"])
 def test_models_need_a_key(api: Api, path: str) -> None:
     assert_both_forms(api.open("GET", path), 401)
