@@ -119,7 +119,7 @@ def test_an_unknown_model_is_not_found(api: Api) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"null", b"{", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"\xff"])
 def test_a_malformed_body_is_400_in_both_forms(api: Api, raw: bytes) -> None:
-    assert_both_forms(api.post(raw, CHAT), 400, "a" if b'"a": 2' in raw else None)
+    assert_both_forms(api.post(raw, CHAT), 400, "a" if b'"a"' in raw else None)
 
 
 def test_flasks_own_refusals_have_both_forms(api: Api) -> None:
