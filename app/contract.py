@@ -98,7 +98,7 @@ def error_body(status: int, message: str, trace_id: str, openai: OpenAIError | N
 
 def is_openai(path: str) -> bool:
     """Whether a path is one of OpenAI's API, whose clients look for `error` in the body."""
-    return path.startswith(("/v1/", "/openai/"))
+    return f"{path}/".startswith(("/v1/", "/openai/"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_l
 from marshmallow.exceptions import SCHEMA
 from marshmallow.validate import NoneOf, OneOf, Range, Validator
 
-from app.body import quoted
 from gateway.engine import Message, Sampling
 from gateway.errors import InvalidRequestError
+from gateway.names import quoted, shown
 from gateway.service import GenerateRequest
 
 LONGEST_STOP = 4
@@ -193,7 +193,16 @@ class SystemPromptGetDataSchema(GetDataSchema):
             return data
         if "system prompt" in data:
             raise ValidationError("is the same field as `system prompt`: send one of them", "system_prompt")
-        return {("system prompt" if name == "system_prompt" else name): value for name, value in data.items()}
+        return _renamed(data, "system_prompt", "system prompt")
+
+    def handle_error(self, error: ValidationError, data: Any, **_: Any) -> None:
+        """Name the field as it was sent."""
+        if "system_prompt" in data and isinstance(error.messages, dict):
+            error.messages = _renamed(error.messages, "system prompt", "system_prompt")
+
+
+def _renamed(found: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {(new if name == old else name): value for name, value in found.items()}
 
 
 class RegenerateKeySchema(Schema):
@@ -221,7 +230,7 @@ def checked(schema: Schema, body: dict[str, Any]) -> Any:
         return schema.load(body)
     except ValidationError as error:
         path, text = _first_fault(error.messages)
-        raise InvalidRequestError(_explain(schema, path, text), param=".".join(path)) from None
+        raise InvalidRequestError(_explain(schema, path, text), param=shown(".".join(path))) from None
 
 
 def _first_fault(messages: Any) -> tuple[list[str], str]:
@@ -239,7 +248,7 @@ def _explain(schema: Schema, path: list[str], text: str) -> str:
     *outer, name = path
     if not outer and name in {"system prompt", "system_prompt"}:
         operation = "System Prompt Get Data: call POST /System%20Prompt%20Get%20Data"
-        return f"Field `system prompt` belongs to the operation {operation}."
+        return f"Field {quoted(name)} belongs to the operation {operation}."
     known = _known(schema, outer)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean `{'.'.join([*outer, close[0]])}`?" if close else f"Known fields are: {', '.join(known)}."

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from flask import request
 
 from app.auth import KEY_PARAMETER
-from app.body import quoted
 from gateway.errors import InvalidRequestError
+from gateway.names import quoted, shown
 from gateway.usage import Selection, Sum, total
 
 if TYPE_CHECKING:
@@ -68,10 +68,12 @@ def wanted(filters: Collection[str], default_by: Sequence[str]) -> tuple[Selecti
     for name in request.args:
         if name not in {*known, KEY_PARAMETER}:
             raise InvalidRequestError(
-                f"Query parameter {quoted(name)} is not known. Known ones are: {', '.join(known)}.", param=name
+                f"Query parameter {quoted(name)} is not known. Known ones are: {', '.join(known)}.", param=shown(name)
             )
         if len(request.args.getlist(name)) > 1:
-            raise InvalidRequestError(f"Query parameter {quoted(name)} is there twice. Send it once.", param=name)
+            raise InvalidRequestError(
+                f"Query parameter {quoted(name)} is there twice. Send it once.", param=shown(name)
+            )
     by = request.args.get("by")
     return selection(request.args, filters), default_by if by is None else names(by)
 

@@ -38,6 +38,14 @@ class Stopwatch:
 class Answer:
     """An answer in the making: iterate it once to its end, or close it; either way its usage is settled.
 
+    Args:
+        generation: what the engine gives.
+        model: as the attribute.
+        usage: as the attribute.
+        stopwatch: the request's.
+        record: what it leaves in the request's trail.
+        stream: whether the caller reads along.
+
     Attributes:
         model: the model that answers.
         usage: what it has cost so far, and exactly when the iteration is over or closed.
@@ -46,13 +54,15 @@ class Answer:
             it does not take is iterated over. It is never called with a Finish.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         generation: Generation,
         model: Model,
         usage: Usage,
         stopwatch: Stopwatch,
         record: Record | None = None,
+        *,
+        stream: bool = False,
     ) -> None:
         self.model = model
         self.usage = usage
@@ -61,6 +71,7 @@ class Answer:
         self._generation = generation
         self._stopwatch = stopwatch
         self._record = record or Record(NO_TRAIL, NO_STEP)
+        self._stream = stream
         self._over = False
 
     def __iter__(self) -> Iterator[Event]:
@@ -111,7 +122,7 @@ class Answer:
             raise
         if event is None:
             self.close()
-            raise too_late(self._stopwatch)
+            raise too_late(self._stopwatch, stream=self._stream)
         self._account(event)
         return event
 
@@ -186,9 +197,14 @@ class Record:
                 self._trail.add(name, began, step.ended if ended is None else ended, step)
 
 
-def too_late(stopwatch: Stopwatch) -> DeadlineExceededError:
-    """What ends a request whose time is over."""
+def too_late(stopwatch: Stopwatch, *, stream: bool) -> DeadlineExceededError:
+    """What ends a request whose time is over.
+
+    Args:
+        stopwatch: the request's.
+        stream: whether its caller reads along.
+    """
     return DeadlineExceededError(
         f"The request took longer than the {stopwatch.timeout:g} seconds that it may take. "
-        "Ask for fewer tokens with `max_tokens`, or stream the answer.",
+        f"Ask for fewer tokens with `max_tokens`{'' if stream else ', or stream the answer'}.",
     )

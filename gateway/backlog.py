@@ -2,8 +2,9 @@
 
     seconds = tokens that wait / tokens a second
 
-Tokens that wait are what the calls in the engine's queue are expected to produce. The speed is measured, and only while
-calls wait: an engine with less to do than it could is not slow.
+Tokens that wait are what the calls in the engine's queue are expected to produce. How much is left of those that run
+the engine does not tell: where it is full, the first of the queue waits for one of them besides. The speed is measured,
+and only while calls wait: an engine with less to do than it could is not slow.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Backlog:
     """What the engine has to do, as it was seen last.
 
     Args:
-        most: seconds that a call may have to wait for its turn.
+        most: seconds that what waits before a call may take.
 
     Attributes:
         most: the same.

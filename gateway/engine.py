@@ -34,7 +34,7 @@ class EngineStatus:
     Attributes:
         phase: `ready` when a prompt would be answered; `failed` when loading failed and is tried again.
         step: how many of `steps` are done.
-        elapsed: seconds since loading began.
+        elapsed: seconds since this attempt to load began.
         retry_after: seconds until it is worth asking again.
     """
 

@@ -68,7 +68,7 @@ class Gateway:
         hasher: makes what keeps a prefix cache from others, and what answers are sealed with.
         request_timeout: seconds after which a request is taken out of the engine.
         clock: monotonic seconds.
-        longest_queue: seconds that a call may have to wait for its turn in the engine.
+        longest_queue: seconds that what waits in the engine before a call may take.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of
@@ -179,6 +179,7 @@ class Gateway:
             admission.usage,
             stopwatch,
             Record(trail, step),
+            stream=request.stream,
         )
 
     def complete(self, admission: Admission, request: OpenAIRequest) -> Answer:
@@ -198,7 +199,7 @@ class Gateway:
                 with turn.away():
                     prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
             except TimeoutError:
-                raise too_late(stopwatch) from None
+                raise too_late(stopwatch, stream=request.stream) from None
             if trail.on:
                 trail.note(prompt_tokens=prepared.prompt_tokens, context=model.context_length)
         try:
@@ -213,8 +214,14 @@ class Gateway:
             step.note(stream=request.stream, **_told(request.body))
         with _leased(admission, step) as lease:
             generation = prepared.start(self._terms(admission, lease), admission.most)
-        record = Record(trail, step)
-        return Answer(lease.of(generation) if lease else generation, model, admission.usage, stopwatch, record)
+        return Answer(
+            lease.of(generation) if lease else generation,
+            model,
+            admission.usage,
+            stopwatch,
+            Record(trail, step),
+            stream=request.stream,
+        )
 
     def left(self, caller: Caller) -> Mapping[str, Window]:
         """What a caller's limits leave it now, by their names in `Limits`.

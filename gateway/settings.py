@@ -202,7 +202,7 @@ class Settings(Address):
         gt=0,
         le=_LONGEST,
         validation_alias="GATEWAY_QUEUE_TIMEOUT",
-        description="seconds that a request may wait for the engine; where it would wait longer it is refused with 503",
+        description="longest queue before the engine, in seconds; who would join a longer one is refused with 503",
     )
 
     # OpenTelemetry's own, of which its SDK reads more: whether there are traces, and how they leave.

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from flask import jsonify, request
 
-from app.body import quoted
 from gateway.errors import InvalidRequestError
+from gateway.names import quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def wanted_page() -> Page:
     for name in request.args:
         if name.startswith("$") and name not in {"$top", "$skip"}:
             raise InvalidRequestError(
-                f"Query parameter {quoted(name)} is not known. Known ones are: $top, $skip.", param=name
+                f"Query parameter {quoted(name)} is not known. Known ones are: $top, $skip.", param=shown(name)
             )
     return Page(_number("$top", 1, LARGEST_TOP, DEFAULT_TOP), _number("$skip", 0, LARGEST_SKIP, 0))
 

@@ -169,6 +169,7 @@ def test_a_request_that_has_ended_by_itself_is_not_cancelled(vllm_engine: VllmEn
         ({"logit_bias": {"999999": 1}}, "logit_bias", "out-of-vocab"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "schema"),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, "messages", "maximum context length"),
+        ({"0123456789abcdef" * 2: 1}, "****", "Field `****` is not known. Leave it out."),
     ],
 )
 def test_what_is_refused_is_refused_before_it_begins(

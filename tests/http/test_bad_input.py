@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.http.conftest import Api
 
 CANARY = "canary-prompt"
+KEY = "0123456789abcdef0123456789abcdef"
 PATHS = ["/get-data", "/system-prompt-get-data"]
 
 
@@ -181,7 +182,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_field(api: Api, name: str, 
 @pytest.mark.parametrize("name", ["system prompt", "system_prompt"])
 def test_a_system_prompt_of_the_wrong_type_is_refused(api: Api, name: str, value: object) -> None:
     reply = api.post({"prompt": CANARY, name: value}, "/System%20Prompt%20Get%20Data")
-    reply.assert_error(400, "Field `system prompt` should ")
+    reply.assert_error(400, f"Field `{name}` should ")
 
 
 OUT_OF_BOUNDS = {
@@ -215,7 +216,9 @@ def test_a_number_out_of_its_bounds_is_refused_by_its_field(api: Api, name: str,
     ],
 )
 def test_a_number_that_json_or_a_computer_does_not_have_is_refused_anywhere(api: Api, place: str, number: str) -> None:
-    refused(api, with_prompt(place.format(number)), "The body has ")
+    field = json.loads(f"{{{place.format(0)}}}").popitem()[0]
+    message = refused(api, with_prompt(place.format(number)), f"Field `{field}` has ")
+    assert " Send " in message
 
 
 @pytest.mark.parametrize(
@@ -242,10 +245,16 @@ def test_an_odd_field_name_is_shown_short_and_printable(api: Api) -> None:
     assert len(message) < 300
 
 
+@pytest.mark.parametrize("body", [f'{{"prompt": "a", "{KEY}": 1}}', f'{{"{KEY}": 1, "{KEY}": 1}}'])
+def test_a_field_that_is_named_like_a_key_is_not_shown(api: Api, body: str) -> None:
+    message = refused(api, body.encode(), "Field `****` is ")
+    assert KEY not in message
+
+
 @pytest.mark.parametrize("name", ["system prompt", "system_prompt"])
 def test_a_system_prompt_on_get_data_is_pointed_to_its_operation(api: Api, name: str) -> None:
     reply = api.post({"prompt": "a", name: "b"})
-    reply.assert_error(400, "`system prompt`", "POST /System%20Prompt%20Get%20Data")
+    reply.assert_error(400, f"Field `{name}` belongs", "POST /System%20Prompt%20Get%20Data")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +317,8 @@ def test_a_duplicate_key_is_refused_by_name(api: Api, body: bytes, name: str) ->
     ],
 )
 def test_half_a_surrogate_pair_is_refused_anywhere(api: Api, body: bytes) -> None:
-    refused(api, body, "surrogate")
+    message = refused(api, body, "Field `", "surrogate", "Send both halves.")
+    assert ("`prompt`" in message) == (b'"a"' not in body)
 
 
 @pytest.mark.parametrize(

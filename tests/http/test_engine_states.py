@@ -103,16 +103,18 @@ def test_an_engine_that_fails_in_the_middle_of_a_stream_breaks_it_off(
     assert "canary" not in log.text
 
 
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(
+    ("body", "advice"), [(BODIES[0], "`max_tokens`, or stream the answer."), (STREAM, "`max_tokens`.")]
+)
 def test_a_request_past_its_deadline_is_answered_with_504_and_leaves_the_engine(
-    api: Api, log: Log, body: object
+    api: Api, log: Log, body: object, advice: str
 ) -> None:
     def take_too_long(_prompt: str) -> Script:
         api.clock.now += REQUEST_TIMEOUT
         return Script(hold_after=0)
 
     api.engine.script = take_too_long
-    api.post(body).assert_error(504, "600 seconds", "`max_tokens`")
+    api.post(body).assert_error(504, "600 seconds", f"Ask for fewer tokens with {advice}")
     assert api.engine.running == 0
     assert usage(log) == (504, 2, 0, None)
 
@@ -134,6 +136,7 @@ def test_a_stream_past_its_deadline_ends_with_an_error(api: Api, log: Log) -> No
         last = next(stream.pieces)
         assert api.engine.running == 0
         assert last.startswith(b'event: error\ndata: {"code": 504,')
+        assert b"Ask for fewer tokens with `max_tokens`." in last
         with pytest.raises(StreamBrokenError):
             next(stream.pieces)
     assert usage(log) == (504, 2, 3, None)

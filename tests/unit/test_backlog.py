@@ -32,6 +32,13 @@ def test_an_empty_queue_takes_no_time() -> None:
     assert measured().seconds() == 0
 
 
+def test_where_nothing_waits_yet_nobody_is_refused_however_long_what_runs_may_take() -> None:
+    backlog = Backlog(0.001)
+    backlog.observe(Work(10, {}), 10)
+    backlog.observe(Work(11, {}), 20)
+    backlog.check(0)
+
+
 def test_a_speed_that_was_never_measured_is_not_guessed() -> None:
     backlog = Backlog(30)
     backlog.observe(Work(0, {0: 10_000}), 1)

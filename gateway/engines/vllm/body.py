@@ -17,6 +17,7 @@ from vllm.sampling_params import StructuredOutputsParams
 from gateway.engines.vllm.messages import check_messages
 from gateway.errors import InvalidRequestError
 from gateway.json_schema import fault, has_lookaround
+from gateway.names import quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +105,7 @@ def _known(body: dict[str, Any], kind: Kind) -> dict[str, Any]:
     for name in body.keys() - kind.model_fields.keys() - _HINTS.keys() - {"modalities"} - _NOT_SERVED:
         close = difflib.get_close_matches(name, kind.model_fields, n=1)
         hint = f"Did you mean `{close[0]}`?" if close else "Leave it out."
-        shown = "".join(character if character.isprintable() else "?" for character in name[:64])
-        raise InvalidRequestError(f"Field `{shown}` is not known. {hint}", param=shown)
+        raise InvalidRequestError(f"Field {quoted(name)} is not known. {hint}", param=shown(name))
     for name in given.keys() & _NOT_SERVED:
         if given[name]:
             raise InvalidRequestError(f"Field `{name}` is not served here. Leave it out.", param=name)

@@ -72,7 +72,9 @@ class Host:
         epoch, failures = 0, 0
         while True:
             epoch += 1
-            progress = Progress("loading", time.time(), failures + 1)
+            if epoch > 1:  # the first attempt began with the import
+                progress.since, progress.attempt = time.time(), failures + 1
+            progress.phase = "loading"
             progress.write(self._folder)
             up_since = time.monotonic()
             try:

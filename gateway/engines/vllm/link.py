@@ -74,9 +74,11 @@ class Lost:
     epoch: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Progress:
     """How far the host is with an engine.
+
+    The host keeps one, brings it up to date for each attempt, and EngineCore, forked after that, goes on with it.
 
     Attributes:
         since: Unix time at which this attempt began.
