@@ -92,6 +92,27 @@ _BAD_HEADER = Answer(
     HTTPStatus.BAD_REQUEST,
     "A header could not be read. Send each header once, as 'Name: value' on one line that ends with CRLF.",
 )
+_BAD_HOST = Answer(
+    HTTPStatus.BAD_REQUEST,
+    "The header Host is missing, there twice, or no host. Send it once, as 'Host: name' or 'Host: name:port'.",
+)
+_BAD_LENGTH = Answer(
+    HTTPStatus.BAD_REQUEST,
+    "The header Content-Length could not be read. Send it once, as the number of the body's bytes, and without "
+    "Transfer-Encoding.",
+)
+_BAD_CODING = Answer(
+    HTTPStatus.BAD_REQUEST,
+    "The header Transfer-Encoding could not be read. Send 'Transfer-Encoding: chunked' over HTTP/1.1, or a "
+    "Content-Length.",
+)
+_TWO_TYPES = Answer(HTTPStatus.BAD_REQUEST, "The header Content-Type is there twice. Send it once.")
+_BAD_HEADERS = {
+    "HOST": _BAD_HOST,
+    "CONTENT-LENGTH": _BAD_LENGTH,
+    "CONTENT-TYPE": _TWO_TYPES,
+    "TRANSFER-ENCODING": _BAD_CODING,
+}
 _BAD_CHUNK = Answer(
     HTTPStatus.BAD_REQUEST,
     "The chunks of the body could not be read. Check the client's chunked encoding, or send Content-Length.",
@@ -171,6 +192,8 @@ def answer_to(fault: BaseException) -> Answer:
     # gunicorn puts a version that it could read, but does not speak, as a pair of numbers.
     if isinstance(fault, errors.InvalidHTTPVersion) and isinstance(fault.version, tuple):
         return _UNSUPPORTED_VERSION
+    if type(fault) is errors.InvalidHeader and (found := _BAD_HEADERS.get(getattr(fault, "hdr", ""))):
+        return found
     return next((_ANSWERS[kind] for kind in type(fault).__mro__ if kind in _ANSWERS), _FAILED)
 
 

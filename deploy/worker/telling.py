@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("gateway.http")
 
 _PLACES = 8
+_TARGET = re.compile(rb"[^ ]+ (?:https?://[^/ ]*)?(?P<path>/[^ ?#\r\n]{0,64})")
+_EMPTY_LINE = re.compile(rb"\r?\n\r?\n")  # what is behind a head that ends in the wrong way is not part of it either
+_TRACEPARENT = re.compile(rb"\r\ntraceparent:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 class Traced(Protocol):
@@ -39,9 +43,9 @@ def refuse(conn: Connection, fault: BaseException, **more: Any) -> None:
     """
     answer = answer_to(fault)
     broken = getattr(fault, "req", None)  # what the parser had of the request when it gave up
-    if conn.request is None and isinstance(broken, GatewayRequest):
-        conn.request = broken
-        conn.trace_id = trace_id_from(broken.header("TRACEPARENT"))
+    if conn.request is None:
+        conn.trace_id = trace_id_from(_traceparent_in(conn.buffer))
+        conn.request = broken if isinstance(broken, GatewayRequest) else None
     for_head = conn.request.method == "HEAD" if conn.request else conn.buffer.startswith(b"HEAD ")
     path = conn.request.path or "" if conn.request else _path_in(conn.buffer)
     record("request refused", conn, fault, status=answer.status.value, **more)
@@ -69,4 +73,11 @@ def places(fault: BaseException) -> list[str]:
 
 def _path_in(head: bytearray) -> str:
     """What a head that could not be read seems to ask for: enough of it to answer in the form of that API."""
-    return bytes(head[:64]).partition(b" ")[2].decode("latin-1")
+    found = _TARGET.match(head)
+    return found["path"].decode("latin-1") if found else ""
+
+
+def _traceparent_in(head: bytearray) -> str | None:
+    """The header in a head that could not be read, as far as it came; None where it is not there once."""
+    found = _TRACEPARENT.findall(_EMPTY_LINE.split(head, 1)[0])
+    return found[0].decode("latin-1") if len(found) == 1 else None

@@ -20,6 +20,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Tell me about llama2"}], "max_tokens": 2},
     "/v1/completions": {"prompt": "Llama 2 is", "max_tokens": 2},
 }
+# Of the engine, and of its operator's command line.
+INTERNALS = ("max_model_len", "_backend", " --")
 CASES = [
     *(("/v1/chat/completions", bad) for bad in [*RAW, *BOTH, *CHAT]),
     *(("/v1/completions", bad) for bad in [*RAW, *BOTH, *COMPLETIONS]),
@@ -52,6 +54,7 @@ def test_a_bad_body_is_400_and_names_its_field(gateway_server: GatewayServer, pa
     assert body["error"]["type"] == "invalid_request_error"
     assert bad.field in body["message"]
     assert CANARY not in reply.content.decode()
+    assert not [word for word in INTERNALS if word in body["message"]]
     if isinstance(bad.body, dict) and bad.field != "nested":
         assert bad.field.split(".")[0] in body["error"]["param"]
 

@@ -11,6 +11,7 @@ KEY = f"Ocp-Apim-Subscription-Key: {CANARY}"
 HOST = "Host: x"
 CHUNKED = "Transfer-Encoding: chunked"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01"
 
 
 def post(*headers: str, line: str = f"POST /?subscription-key={CANARY} HTTP/1.1", body: str = "") -> str:
@@ -131,11 +132,49 @@ def test_what_the_application_says_before_it_reads_a_body_comes_before_faults_of
     assert reply.json()["pid"]
 
 
-@pytest.mark.parametrize("fault", ["Transfer-Encoding: x", "Content-Length: x"])
-def test_the_trace_id_comes_from_a_head_that_was_read(server: Server, fault: str) -> None:
-    reply = server.ask(post(HOST, f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01", fault))
+TRACED = {
+    "coding": (post(HOST, PARENT, "Transfer-Encoding: x"), 501),
+    "length": (post(HOST, PARENT, "Content-Length: x"), 400),
+    "expectation": (post(HOST, PARENT, "Expect: x"), 417),
+    "method": (post(HOST, PARENT.replace("t", "T", 1), line="post / HTTP/1.1"), 400),
+    "long header": (post(HOST, PARENT, "X: " + "x" * 1000), 431),
+    "many headers": (post(HOST, PARENT, *[f"X-{n}: x" for n in range(25)]), 431),
+    "slow head": (f"GET / HTTP/1.1\r\n{PARENT}\r\nX", 408),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), TRACED.values(), ids=TRACED)
+def test_the_trace_id_comes_from_the_request_whatever_is_wrong_with_it(
+    server: Server, request_bytes: str, status: int
+) -> None:
+    reply = check_refusal(server.ask(request_bytes), status)
     assert reply.headers["x-trace-id"] == TRACE
     assert reply.json()["traceId"] == TRACE
+
+
+def test_two_trace_ids_are_none(server: Server) -> None:
+    reply = server.ask(post(HOST, PARENT, PARENT, "Expect: x"))
+    assert reply.headers["x-trace-id"] != TRACE
+
+
+NAMED = {
+    "Host": (post(KEY), post(HOST, HOST), post("Host: a b")),
+    "Content-Length": (post(HOST, "Content-Length: x"), post(HOST, "Content-Length: 1", "Content-Length: 1")),
+    "Content-Type": (post(HOST, "Content-Type: a/b", "Content-Type: a/b"),),
+    "Transfer-Encoding": (post(HOST, "Transfer-Encoding: gzip"),),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "request_bytes"), [(name, request) for name, requests in NAMED.items() for request in requests]
+)
+def test_a_header_at_fault_is_named(server: Server, name: str, request_bytes: str) -> None:
+    assert f"The header {name} " in check_refusal(server.ask(request_bytes), 400).json()["message"]
+
+
+@pytest.mark.parametrize("target", ["/v1/models", "http://x/v1/models", "https://x:1/v1/models?a"])
+def test_a_refusal_has_openais_form_on_its_paths(server: Server, target: str) -> None:
+    check_refusal(server.ask(f"GET {target} HTTP/1.1\r\nbad header\r\n\r\n"), 400, openai=True)
 
 
 def test_the_application_gets_the_same_trace_id(server: Server) -> None:

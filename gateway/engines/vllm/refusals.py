@@ -40,6 +40,16 @@ _ABOUT: tuple[tuple[re.Pattern[str], str, str | None], ...] = (
         "has parts that the model cannot read. Send text",
     ),
     (re.compile(r"prompt cannot be empty"), "prompt", "leaves the model nothing to read. Send some text"),
+    (re.compile(r"multiple are specified"), "constraint", "asks for several forms of an answer. Ask for one"),
+    (re.compile(r"thinking_token_budget"), "thinking_token_budget", "is for models that reason. Leave it out"),
+    *(
+        (
+            re.compile(rf"\b{field}\b.*greater than max_model_len"),
+            field,
+            "is more than the context holds. Ask for fewer",
+        )
+        for field in ("truncate_prompt_tokens", "max_completion_tokens", "max_tokens")
+    ),
     (re.compile(r"maximum context length|empty conversation|Token id|at least one prompt"), "prompt", None),
     (re.compile(r"prompt logprobs"), "prompt_logprobs", None),
     (re.compile(r"sample logprobs"), "logprobs", None),
@@ -47,6 +57,11 @@ _ABOUT: tuple[tuple[re.Pattern[str], str, str | None], ...] = (
     (re.compile(r"^Chat template is passed"), "chat_template", "is the operator's to set. Leave it out"),
     (re.compile(r"^suffix is only"), "suffix", "is for models that fill a gap, and this one does not. Leave it out"),
 )
+
+
+# What is left for an answer, where the caller has not asked for none: what vLLM says of it names a field that may be
+# right, or not be there.
+_NO_ROOM = re.compile(r"max_(?:completion_)?tokens must be at least 1, got 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +72,23 @@ class Names:
         prompt: what the model reads.
         constraint: the field that asks for a form of the answer.
         logprobs: how many alternatives are to be shown.
+        none: whether it asks for no id at all.
     """
 
     prompt: str = "prompt"
     constraint: str = "response_format"
     logprobs: str = "logprobs"
+    none: bool = False
 
     @classmethod
     def of(cls, request: OpenAIRequest) -> Names:
         """Those of a request of OpenAI's."""
         given = (name for name in ("structured_outputs", "response_format", "tools") if request.body.get(name))
         constraint = next(given, "response_format")
+        none = 0 in (request.body.get("max_tokens"), request.body.get("max_completion_tokens"))
         if request.operation == "chat.completions":
-            return cls("messages", constraint, "top_logprobs")
-        return cls("prompt", constraint)
+            return cls("messages", constraint, "top_logprobs", none=none)
+        return cls("prompt", constraint, none=none)
 
 
 GET_DATA = Names()
@@ -110,13 +128,24 @@ def told(error: Exception | None, words: str, param: str | None, names: Names) -
 
 def about(field: str | None, words: str, names: Names = GET_DATA) -> InvalidRequestError:
     """A refusal that names its field."""
+    if (error := _in_our_words(words, names)) is not None:
+        return error
+    if field is None or field in _WORD.findall(words):
+        return InvalidRequestError(f"{words}.", param=field)
+    return InvalidRequestError(f"Field `{field}`: {words}.", param=field)
+
+
+def _in_our_words(words: str, names: Names) -> InvalidRequestError | None:
     for pattern, found, ours in _ABOUT:
         if ours is not None and pattern.search(words):
             field = str(getattr(names, found, found))
             return InvalidRequestError(f"Field `{field}` {ours}.", param=field)
-    if field is None or field in _WORD.findall(words):
-        return InvalidRequestError(f"{words}.", param=field)
-    return InvalidRequestError(f"Field `{field}`: {words}.", param=field)
+    if not names.none and _NO_ROOM.search(words):
+        field = names.prompt
+        return InvalidRequestError(
+            f"Field `{field}` fills the model's context, which has to hold the answer as well. Shorten it.", param=field
+        )
+    return None
 
 
 def plain(message: str) -> str:
@@ -133,6 +162,8 @@ def invalid(error: ValidationError, names: Names) -> InvalidRequestError:
     if path and path[0].isdecimal():  # a part of a message, which vLLM validates by itself
         path = [names.prompt, *path]
     words = plain(fault["msg"].removeprefix("Value error, "))
+    if (ours := _in_our_words(words, names)) is not None:
+        return ours
     field = ".".join(path)
     return InvalidRequestError(f"Field `{field}`: {words}." if field else f"{words}.", param=field or None)
 

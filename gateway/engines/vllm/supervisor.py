@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from gateway import cores
@@ -122,5 +123,8 @@ class EngineHost:
             if refused is not None:
                 self._refused(refused)
                 return
+            if self._stopping.is_set():
+                return
+            Progress("restarting", time.time()).write(self._folder)  # what it said last is true no more
             if not self._stopping.wait(_RESTART_SECONDS):
                 log.error("the engine host died; another one is started")
