@@ -90,7 +90,7 @@ class Subscriptions:
         now = self._clock()
         state = state_of(row, now)
         product = ALL_PRODUCTS if row.product_id is None else product_from(row)
-        caller = Caller(row.id, row.name, product, row.slot)
+        caller = Caller(row.id, row.name, product, row.slot, row.account)
         if not hmac.compare_digest(row.digest, digest):
             raise InvalidKeyError("no subscription has this key")
         if state is not State.ACTIVE:
