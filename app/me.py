@@ -54,7 +54,8 @@ def my_usage() -> Response:
     """What the caller has used; `since`, `until`, `by` and filters as for the operator, but of nobody else."""
     caller = require_caller()
     chosen, by = usage.wanted(("product", "model", "operation"), ("day", "model"))
-    own = replace(chosen, equal={**chosen.equal, "subscription": caller.subscription_id})
+    mine: dict[str, str | int] = {"subscription": caller.subscription_id, "account": caller.account}
+    own = replace(chosen, equal={**chosen.equal, **mine})
     return jsonify(usage.document(services().usage.sums(own, by)))
 
 

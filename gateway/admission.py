@@ -103,7 +103,7 @@ class Admission:
         self._due = self.limits.max_concurrency is not None or self.limits.call_quota is not None
         # Who was over its limits a moment ago is not to have its requests read for nothing, time and again. And of one
         # that is traced each step is to be seen by itself.
-        if self.call.subscription_id in self._all.refused or self.trail.on:
+        if self.call.account_key in self._all.refused or self.trail.on:
             self.open_due()
 
     def open_due(self) -> None:
@@ -129,7 +129,7 @@ class Admission:
         if self.trail.on:
             self.trail.note(calls=rate.calls, seconds=rate.seconds)
         try:
-            self.requests = Window(*self._all.rates.take(self.call.subscription_id, rate))
+            self.requests = Window(*self._all.rates.take(self.call.account_key, rate))
         except RateLimitedError as error:
             self.requests = Window(rate.calls, 0, error.retry_after or 0.0)
             raise
@@ -191,7 +191,7 @@ class Admission:
 
     def _granted(self, wanted: _Wanted) -> Grant:
         # Whoever waits has come before; but what is in vain should be told at once.
-        grant = self._reserve(wanted, take=not self._all.waiting_room.waits(self.call.subscription_id))
+        grant = self._reserve(wanted, take=not self._all.waiting_room.waits(self.call.account_key))
         if not grant.ids:
             grant = self._wait(wanted)
         if self.trail.on:
@@ -253,7 +253,7 @@ class Admission:
         limits = self.limits
         found: dict[str, Window] = {}
         if limits.rate is not None:
-            found["rate"] = Window(*self._all.rates.left(self.call.subscription_id, limits.rate))
+            found["rate"] = Window(*self._all.rates.left(self.call.account_key, limits.rate))
         with self._all.ledger.account(self.call) as account:
             return found | all_left(account, limits)
 
@@ -313,9 +313,9 @@ class Admission:
         try:
             self._check_limits_on_calls(account)
         except (RateLimitedError, PermissionDeniedError):
-            self._all.refused.add(self.call.subscription_id)
+            self._all.refused.add(self.call.account_key)
             raise
-        self._all.refused.discard(self.call.subscription_id)
+        self._all.refused.discard(self.call.account_key)
 
     def _check_limits_on_calls(self, account: Account) -> None:
         if self.limits.max_concurrency is not None:
@@ -364,7 +364,7 @@ class Admission:
         began = self._all.monotonic()
         if self.trail.on:
             self.trail.note(decision="It waited: what was left was reserved by other calls.")
-        with self._all.waiting_room.place(self.call.subscription_id) as place:
+        with self._all.waiting_room.place(self.call.account_key) as place:
             if place is None:  # too many wait already
                 return self._reserve(wanted)
             with self.watch(place.leave):

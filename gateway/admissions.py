@@ -43,7 +43,7 @@ class Admissions:
 
     Attributes:
         running: the calls that have a row which is open.
-        refused: the subscriptions whose last call was over a limit on calls.
+        refused: the subscriptions whose last call was over a limit on calls, by `Call.account_key`.
     """
 
     def __init__(
@@ -68,8 +68,9 @@ class Admissions:
 
     def of(self, caller: Caller, operation: str, trace_id: str, trail: Trail = NO_TRAIL) -> Admission:
         """The admission of a call that begins now; it notes its steps in the trail."""
-        call = Call(trace_id, caller.subscription_id, caller.key, caller.product.id, operation, self.ledger.clock())
-        return Admission(self, call, caller.product.limits, trail)
+        sid, product, now = caller.subscription_id, caller.product, self.ledger.clock()
+        call = Call(trace_id, sid, caller.key, product.id, operation, now, caller.account)
+        return Admission(self, call, product.limits, trail)
 
     def note(self) -> None:
         """Show the other processes that these calls live, and how far they are. Raises UnavailableError."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.claims import Claim, Holder
     from gateway.products import Quota
     from gateway.store import Store
+    from gateway.store.call_rows import Owner
     from gateway.store.direct import Direct
 
 MINUTE = timedelta(seconds=60)
@@ -81,6 +82,7 @@ class Call:
         id: 32 hex digits; the engine's request has it in its name.
         trace_id: of the HTTP request; callers may use one for several calls.
         key: which of the subscription's keys was used.
+        account: the subscription's, which tells it from those that had its id before.
     """
 
     trace_id: str
@@ -89,7 +91,18 @@ class Call:
     product_id: str
     operation: str
     started_at: datetime
+    account: int = 0
     id: str = field(default_factory=new_identifier)
+
+    @property
+    def owner(self) -> Owner:
+        """Who it is charged to."""
+        return call_rows.Owner(self.subscription_id, self.account)
+
+    @property
+    def account_key(self) -> str:
+        """A text that all calls of its subscription have, and no others, for what is kept outside the ledger."""
+        return f"{self.account}" if self.account else self.subscription_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +130,31 @@ class Account:
         self.now = now
         self._connection = connection
         self._call = call
+        self._owner = call.owner
         call_rows.lock(connection, call.subscription_id)
 
     def used(self, kind: Literal["calls", "tokens"], quota: Quota) -> tuple[int, Window]:
         """What the quota's window at the call's beginning has used, without what is reserved."""
         found = window(quota.period, self._call.started_at)
-        sid = self._call.subscription_id
-        return quota_rows.used(self._connection, sid, kind, quota.period.value, found), found
+        return quota_rows.used(self._connection, self._owner, kind, quota.period.value, found), found
 
     def running(self, within: Window | None = None) -> call_rows.Running:
         """What other calls hold; `reserved_in_window` is of those that began within a window."""
         within = within or window(Period.LIFETIME, self.now)
-        return call_rows.running(self._connection, self._call.subscription_id, within, but=self._call.id)
+        return call_rows.running(self._connection, self._owner, within, but=self._call.id)
 
     def spent(self, within: Window | None = None) -> call_rows.Spent:
         """Of what other calls hold, what they have spent for certain, and will not give back."""
         within = within or window(Period.LIFETIME, self.now)
-        return call_rows.spent(self._connection, self._call.subscription_id, within, but=self._call.id)
+        return call_rows.spent(self._connection, self._owner, within, but=self._call.id)
 
     def tokens_in_last_minute(self) -> int:
         """Of the calls that ended in it."""
-        return quota_rows.tokens_ended(self._connection, self._call.subscription_id, *self._last_minute())
+        return quota_rows.tokens_ended(self._connection, self._owner, *self._last_minute())
 
     def seconds_until_free(self, tokens: int) -> float:
         """Until so many of those have left the last minute."""
-        for ended_at, amount in call_rows.ended(self._connection, self._call.subscription_id, *self._last_minute()):
+        for ended_at, amount in call_rows.ended(self._connection, self._owner, *self._last_minute()):
             tokens -= amount
             if tokens <= 0:
                 return max(0.0, (ended_at + MINUTE - self.now).total_seconds())
@@ -155,7 +168,7 @@ class Account:
         """Write the call's row, as one that runs."""
         row = {**_row(self._call), "model": model, "prompt_tokens": prompt_tokens, "reserved": reserved}
         call_rows.add(self._connection, row)
-        quota_rows.use_calls(self._connection, self._call.subscription_id, self._call.started_at, 1)
+        quota_rows.use_calls(self._connection, self._owner, self._call.started_at, 1)
 
     def reserve(self, *, model: str, prompt_tokens: int, reserved: int) -> None:
         """The same for a row that is there already."""
@@ -314,9 +327,9 @@ class Ledger:
             }
             call_rows.end(connection, call, values)
             counted = _counts(call_rows.FAILED, completion) - 1
-            quota_rows.use_calls(connection, row.subscription_id, row.started_at, counted)
+            quota_rows.use_calls(connection, _owner(row), row.started_at, counted)
             tokens = row.prompt_tokens + completion
-            quota_rows.use_tokens(connection, row.subscription_id, row.started_at, now, tokens)
+            quota_rows.use_tokens(connection, _owner(row), row.started_at, now, tokens)
             return True
 
 
@@ -327,7 +340,7 @@ def _correct(connection: Direct, call: Call, end: End, now: datetime) -> None:
         return
     call_rows.correct(connection, call.id, _end_values(end, now))
     _use(connection, call, end, now, already=_counts(row.status, row.completion_tokens))
-    quota_rows.use_tokens(connection, call.subscription_id, row.started_at, row.ended_at, -_tokens(row))
+    quota_rows.use_tokens(connection, call.owner, row.started_at, row.ended_at, -_tokens(row))
 
 
 def _waive(connection: Direct, row: Row[Any]) -> None:
@@ -336,8 +349,8 @@ def _waive(connection: Direct, row: Row[Any]) -> None:
     kept = {name: getattr(row, name) for name in call_rows.END}
     call_rows.correct(connection, row.id, {**kept, **free, "finish_reason": REPLACED})
     counted = _counts(row.status, 0) - _counts(row.status, row.completion_tokens)
-    quota_rows.use_calls(connection, row.subscription_id, row.started_at, counted)
-    quota_rows.use_tokens(connection, row.subscription_id, row.started_at, row.ended_at, -_tokens(row))
+    quota_rows.use_calls(connection, _owner(row), row.started_at, counted)
+    quota_rows.use_tokens(connection, _owner(row), row.started_at, row.ended_at, -_tokens(row))
 
 
 def _close(connection: Direct, call: Call, claim: Claim, end: End, now: datetime) -> None:
@@ -350,8 +363,8 @@ def _close(connection: Direct, call: Call, claim: Claim, end: End, now: datetime
 def _use(connection: Direct, call: Call, end: End, now: datetime, *, already: int) -> None:
     """Count a call that ended now; `already` is what it has counted as in quotas of calls until then."""
     counted = _counts(end.status, end.usage.completion_tokens) - already
-    quota_rows.use_calls(connection, call.subscription_id, call.started_at, counted)
-    quota_rows.use_tokens(connection, call.subscription_id, call.started_at, now, end.usage.total_tokens)
+    quota_rows.use_calls(connection, call.owner, call.started_at, counted)
+    quota_rows.use_tokens(connection, call.owner, call.started_at, now, end.usage.total_tokens)
 
 
 def _row(call: Call) -> dict[str, object]:
@@ -359,6 +372,7 @@ def _row(call: Call) -> dict[str, object]:
         "id": call.id,
         "trace_id": call.trace_id,
         "subscription_id": call.subscription_id,
+        "account": call.account,
         "key_slot": call.key,
         "product_id": call.product_id,
         "operation": call.operation,
@@ -394,6 +408,10 @@ def _counts(status: int, completion_tokens: int) -> int:
     """1 for what quotas of calls count; 0 for what a limit refused, or the gateway failed before a token."""
     failed = status >= call_rows.FAILED and completion_tokens == 0
     return 0 if failed or status in call_rows.REFUSED else 1
+
+
+def _owner(row: Row[Any]) -> Owner:
+    return call_rows.Owner(row.subscription_id, row.account)
 
 
 def _tokens(row: Row[Any]) -> int:

@@ -305,7 +305,7 @@ class Gateway:
 
     def _terms(self, admission: Admission, lease: LeasedGeneration | None) -> Terms:
         call = admission.call
-        of_product, of_subscription = f"product {call.product_id}", f"subscription {call.subscription_id}"
+        of_product, of_subscription = f"product {call.product_id}", f"subscription {call.account_key}"
         sharers = of_product if admission.limits.shared_cache else of_subscription
         return Terms(
             call.id,

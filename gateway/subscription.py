@@ -113,12 +113,16 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request: an active subscription, its product with the limits, and which key was used."""
+    """Who makes a request: an active subscription, its product with the limits, and which key was used.
+
+    `account` tells the subscription from those that had its id before.
+    """
 
     subscription_id: str
     name: str
     product: Product
     key: KeySlot
+    account: int = 0
 
 
 def utc_now() -> datetime:

@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 from gateway.errors import ConflictError, InvalidKeyError, InvalidRequestError, MissingKeyError, NotFoundError
@@ -89,7 +90,7 @@ class Subscriptions:
         now = self._clock()
         state = state_of(row, now)
         product = ALL_PRODUCTS if row.product_id is None else product_from(row)
-        caller = Caller(row.id, row.name, product, row.slot)
+        caller = Caller(row.id, row.name, product, row.slot, row.account)
         if not hmac.compare_digest(row.digest, digest):
             raise InvalidKeyError("no subscription has this key")
         if state is not State.ACTIVE:
@@ -168,11 +169,12 @@ class Subscriptions:
             try:
                 with self._store.writing() as connection:
                     subscription_rows.add(connection, row, self._digests(primary, secondary))
+                    made = _existing(connection, candidate)
             except ConstraintError:
-                self._explain(product, primary, secondary)
+                self._explain(product, primary, secondary, new=candidate)
             else:
-                return Issued(self.get(candidate), primary, secondary)
-        raise ConflictError(f"The subscription id {sid or candidate!r} is taken. Choose another.")
+                return Issued(subscription_of(made, now), primary, secondary)
+        raise _IdTakenError(f"The subscription id {sid or candidate!r} is taken. Choose another.")
 
     def ensure_dev(self, key: str | None) -> str | None:
         """Sees to it that there is a subscription `dev`, also with several processes starting at once.
@@ -206,7 +208,8 @@ class Subscriptions:
         Args:
             sid: its id.
             make: from the subscription as it is (None, where it is new) to what it shall be. Runs inside the
-                transaction where there is one to be changed.
+                transaction where there is one to be changed, and again where somebody else makes it or takes it away
+                meanwhile.
             condition: what must hold for the subscription as it is now.
 
         Returns:
@@ -215,15 +218,21 @@ class Subscriptions:
         Raises:
             InvalidRequestError: the id or a detail is at fault, or there is no such product.
             PreconditionFailedError: the condition does not hold.
-            ConflictError: `TRANSITIONS` has no way to the state, a key is in use, or somebody else made it just now.
+            ConflictError: `TRANSITIONS` has no way to the state, a key is in use, or others make it and take it away
+                time and again.
         """
         check_id(sid, "subscription")
-        with self._store.reading() as connection:
-            is_new = subscription_rows.find(connection, sid) is None
-        if not is_new:
-            return self.change(sid, make, condition)
-        require(condition, None, f"subscription '{sid}'")
-        wanted = make(None)
+        for _ in range(_TRIES):
+            with suppress(NotFoundError):
+                return self.change(sid, make, condition)
+            require(condition, None, f"subscription '{sid}'")
+            try:
+                return self._create_as(sid, make(None))
+            except _IdTakenError:
+                continue  # somebody else made it just now: it is a change
+        raise _contended(sid)
+
+    def _create_as(self, sid: str, wanted: Details) -> Issued:
         check_future(wanted.expires_at, None, self._clock())
         return self.create(
             wanted.name,
@@ -254,7 +263,7 @@ class Subscriptions:
         except ConstraintError:
             if wanted is not None:
                 self._explain(wanted.product, *filter(None, (wanted.primary_key, wanted.secondary_key)))
-            raise ConflictError(f"Subscription '{sid}' is being changed by somebody else. Try again.") from None
+            raise _contended(sid) from None
 
     def delete(self, sid: str, condition: Condition = unconditionally) -> None:
         """Takes a subscription away; its keys are void at once.
@@ -359,11 +368,14 @@ class Subscriptions:
                 subscription_rows.replace_key(connection, DEV, "primary", digest)
             return False
 
-    def _explain(self, product: str | None, *given_keys: str) -> None:
-        """Raises for the reason of a collision, unless it was the id that was taken."""
+    def _explain(self, product: str | None, *given_keys: str, new: str | None = None) -> None:
+        """Raises for the reason of a collision, unless it was the id of a `new` one that was taken."""
         with self._store.reading() as connection:
             if product is not None and product_rows.find(connection, product) is None:
                 raise InvalidRequestError(unknown_product(connection, product), param="product")
+            # Whoever made it may have given it these keys: two who send the same at once.
+            if new is not None and subscription_rows.find(connection, new) is not None:
+                return
             if subscription_rows.is_taken(connection, [self._hasher.digest(key) for key in given_keys]):
                 raise _key_taken()
 
@@ -373,6 +385,10 @@ class Subscriptions:
             is_dev = subscription_rows.digest_in(connection, DEV, "primary") == digest
             if not is_dev and subscription_rows.is_taken(connection, [digest]):
                 raise _key_taken()
+
+
+class _IdTakenError(ConflictError):
+    """There is a subscription with the id already."""
 
 
 def _existing(connection: Connection, sid: str, *, lock: bool = False) -> Row[Any]:
@@ -407,6 +423,10 @@ def _ids_for(name: str) -> Iterator[str]:
 
 def _unknown(sid: str) -> NotFoundError:
     return NotFoundError(f"There is no subscription {sid[:ID_LENGTH]!r}. List the subscriptions to see their ids.")
+
+
+def _contended(sid: str) -> ConflictError:
+    return ConflictError(f"Subscription '{sid}' is being changed by somebody else. Try again.")
 
 
 def _key_taken() -> ConflictError:

@@ -58,9 +58,12 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which calls: those that began from `since` until before `until`, with these values by dimension."""
+    """Which calls: those that began from `since` until before `until`, with these values by dimension.
 
-    equal: Mapping[str, str] = field(default_factory=dict)
+    Of an `account` as well: then none of those who had the subscription's id before.
+    """
+
+    equal: Mapping[str, str | int] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
 

@@ -27,27 +27,27 @@ class WaitingRoom:
         self._changed = threading.Condition()
         self._lines: dict[str, deque[object]] = {}
 
-    def waits(self, sid: str) -> bool:
+    def waits(self, key: str) -> bool:
         """Whether anybody waits in a subscription's line."""
-        return sid in self._lines
+        return key in self._lines
 
     @contextmanager
-    def place(self, sid: str) -> Iterator[Place | None]:
+    def place(self, key: str) -> Iterator[Place | None]:
         """A place at the end of a subscription's line; None where the room is full."""
         if not self._free.acquire(blocking=False):
             yield None
             return
-        place = Place(self, sid)
+        place = Place(self, key)
         try:
             with self._changed:
-                self._lines.setdefault(sid, deque()).append(place)
+                self._lines.setdefault(key, deque()).append(place)
             yield place
         finally:
             with self._changed:
-                line = self._lines[sid]
+                line = self._lines[key]
                 line.remove(place)
                 if not line:
-                    del self._lines[sid]
+                    del self._lines[key]
                 self._changed.notify_all()
             self._free.release()
 
@@ -56,9 +56,9 @@ class WaitingRoom:
         with self._changed:
             self._changed.notify_all()
 
-    def first(self, sid: str) -> object:
+    def first(self, key: str) -> object:
         """Who is first in a line."""
-        return self._lines[sid][0]
+        return self._lines[key][0]
 
     def wait(self, done: Callable[[], bool], seconds: float) -> None:
         """Until `done` or for so long, or until somebody tells."""
@@ -74,15 +74,15 @@ class Place:
         leaving: told to give up.
     """
 
-    def __init__(self, room: WaitingRoom, sid: str) -> None:
+    def __init__(self, room: WaitingRoom, key: str) -> None:
         self.leaving = False
         self._room = room
-        self._sid = sid
+        self._key = key
 
     @property
     def first(self) -> bool:
         """Whether nobody of the same subscription has waited longer."""
-        return self._room.first(self._sid) is self
+        return self._room.first(self._key) is self
 
     def wait(self, seconds: float) -> None:
         """Until somebody tells, or for so long."""

@@ -32,8 +32,8 @@ class CallRates:
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
 
-    def take(self, subscription_id: str, rate: Rate) -> RateWindow:
-        """Counts a call of a subscription whose product has a rate.
+    def take(self, key: str, rate: Rate) -> RateWindow:
+        """Counts a call of a subscription whose product has a rate; `key` stands for the subscription.
 
         A subscription has one window, whatever its rate: where the rate is changed, the calls so far still count. A
         call that is refused does not count.
@@ -43,7 +43,7 @@ class CallRates:
                 another call of the subscription may be quicker to use it.
             UnavailableError: the windows are in the store, and it cannot be reached.
         """
-        taken = self._windows.take(subscription_id, rate.calls, rate.seconds)
+        taken = self._windows.take(key, rate.calls, rate.seconds)
         seconds = max(1, math.ceil(taken.wait))
         if not taken.granted:
             raise RateLimitedError(
@@ -51,11 +51,11 @@ class CallRates:
             )
         return RateWindow(rate.calls, max(0, rate.calls - taken.used), seconds)
 
-    def left(self, subscription_id: str, rate: Rate) -> RateWindow:
+    def left(self, key: str, rate: Rate) -> RateWindow:
         """What `take` would meet; counts nothing, and `reset` is 0 where no call is in the window.
 
         Raises:
             UnavailableError: the windows are in the store, and it cannot be reached.
         """
-        seen = self._windows.look(subscription_id, rate.calls, rate.seconds)
+        seen = self._windows.look(key, rate.calls, rate.seconds)
         return RateWindow(rate.calls, rate.calls - seen.used, max(0, math.ceil(seen.wait)))

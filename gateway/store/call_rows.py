@@ -35,7 +35,23 @@ END = (
 )
 """The columns that a call's end writes."""
 
+
+class Owner(NamedTuple):
+    """Whose calls: a subscription's id and account. Of those who had the id before, none had the account."""
+
+    sid: str
+    account: int
+
+    @property
+    def params(self) -> dict[str, object]:
+        """As statements take it: in an update, a parameter must not be called as a column is."""
+        return {"sid": self.sid, "of_account": self.account}
+
+
 _SID: BindParameter[str] = bindparam("sid")
+OWNED = (calls.c.subscription_id == _SID, calls.c.account == bindparam("of_account"))
+"""The calls of an `Owner`, whose `params` they are."""
+
 _SINCE: BindParameter[datetime] = bindparam("since")
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _RUNS = calls.c.ended_at.is_(None)
@@ -55,20 +71,16 @@ _RUNNING = select(
     func.count(),
     func.coalesce(func.sum(calls.c.reserved), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), calls.c.reserved), else_=0)), 0),
-).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+).where(*OWNED, _RUNS, calls.c.id != bindparam("but"))
 # What running calls have spent for certain. A note of what one has produced may be old, and is never too high; before
 # its first token the engine may still not take it, and its prompt would cost nothing.
 _SPENT_SO_FAR = case((calls.c.completion_tokens == 0, 0), (calls.c.reserved > TOKENS, TOKENS), else_=calls.c.reserved)
 _SPENT = select(
     func.coalesce(func.sum(_SPENT_SO_FAR), 0),
     func.coalesce(func.sum(case((and_(*_IN_WINDOW), _SPENT_SO_FAR), else_=0)), 0),
-).where(calls.c.subscription_id == _SID, _RUNS, calls.c.id != bindparam("but"))
+).where(*OWNED, _RUNS, calls.c.id != bindparam("but"))
 _ENDED_IN = (calls.c.ended_at > _SINCE, calls.c.ended_at <= bindparam("until"))
-_ENDED = (
-    select(calls.c.ended_at, TOKENS.label("tokens"))
-    .where(calls.c.subscription_id == _SID, *_ENDED_IN)
-    .order_by(calls.c.ended_at)
-)
+_ENDED = select(calls.c.ended_at, TOKENS.label("tokens")).where(*OWNED, *_ENDED_IN).order_by(calls.c.ended_at)
 _ADD = insert(calls)
 _EMPTY = dict.fromkeys(calls.c.keys())
 _CHANGE = update(calls).where(calls.c.id == bindparam("call"))
@@ -96,12 +108,9 @@ def lock(connection: Connection | Direct, sid: str) -> None:
         connection.execute(_LOCK, {"sid": sid})
 
 
-def running(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Running:
+def running(connection: Connection | Direct, owner: Owner, window: Window, *, but: str) -> Running:
     """What runs, apart from the call `but`."""
-    row = connection.execute(
-        _RUNNING, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
-    ).one()
-    return Running(*map(int, row))
+    return Running(*map(int, connection.execute(_RUNNING, _beside(owner, window, but)).one()))
 
 
 class Spent(NamedTuple):
@@ -111,19 +120,16 @@ class Spent(NamedTuple):
     in_window: int
 
 
-def spent(connection: Connection | Direct, sid: str, window: Window, *, but: str) -> Spent:
+def spent(connection: Connection | Direct, owner: Owner, window: Window, *, but: str) -> Spent:
     """What runs has spent, apart from the call `but`."""
-    row = connection.execute(
-        _SPENT, {"sid": sid, "since": window.start, "until": window.end or _NEVER, "but": but}
-    ).one()
-    return Spent(*map(int, row))
+    return Spent(*map(int, connection.execute(_SPENT, _beside(owner, window, but)).one()))
 
 
 def ended(
-    connection: Connection | Direct, sid: str, since: datetime, until: datetime
+    connection: Connection | Direct, owner: Owner, since: datetime, until: datetime
 ) -> Sequence[tuple[datetime, int]]:
     """When the calls between two moments ended, the first first, and their tokens."""
-    rows = connection.execute(_ENDED, {"sid": sid, "since": since, "until": until})
+    rows = connection.execute(_ENDED, {**owner.params, "since": since, "until": until})
     return [(row.ended_at, int(row.tokens)) for row in rows]
 
 
@@ -167,6 +173,10 @@ def note(connection: Connection, produced: Mapping[str, int]) -> None:
 def beats(connection: Connection) -> dict[str, int]:
     """The beat of every call that runs, by its id."""
     return {str(call): int(beat) for call, beat in connection.execute(_BEATS)}
+
+
+def _beside(owner: Owner, window: Window, but: str) -> dict[str, object]:
+    return {**owner.params, "since": window.start, "until": window.end or _NEVER, "but": but}
 
 
 def _renamed(call: str, values: Mapping[str, object]) -> dict[str, object]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, BindParameter, and_, bindparam, case, func, insert, or_, select, update
 
-from gateway.store.call_rows import FAILED, REFUSED, TOKENS
+from gateway.store.call_rows import FAILED, OWNED, REFUSED, TOKENS
 from gateway.store.tables import calls, quota_use
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
     from gateway.periods import Window
+    from gateway.store.call_rows import Owner
     from gateway.store.direct import Direct
 
 MINUTE = "minute"
@@ -29,7 +30,6 @@ would have SQLite compile every statement anew that asks for a period: its plan 
 
 _MOVES = timedelta(seconds=1)  # how far that moment may fall behind before it is moved on
 
-_SID: BindParameter[str] = bindparam("sid")
 _START: BindParameter[datetime] = bindparam("start")
 _FROM: BindParameter[datetime] = bindparam("from_")
 _TO: BindParameter[datetime] = bindparam("to")
@@ -43,14 +43,15 @@ _COUNTS = case(
     else_=1,
 )
 
-_OF_WINDOW = (calls.c.subscription_id == _SID, calls.c.started_at >= _FROM, calls.c.started_at < _TO)
+_KEPT = and_(quota_use.c.subscription_id == bindparam("sid"), quota_use.c.account == bindparam("of_account"))
+_OF_WINDOW = (*OWNED, calls.c.started_at >= _FROM, calls.c.started_at < _TO)
 _SUMS = {
     # A running call counts as a call from its beginning, and with its tokens at its end.
     "calls": select(func.coalesce(func.sum(_COUNTS), 0)).where(*_OF_WINDOW),
     "tokens": select(func.coalesce(func.sum(TOKENS), 0)).where(*_OF_WINDOW, calls.c.ended_at.is_not(None)),
 }
 _USED = select(quota_use.c.used).where(
-    quota_use.c.subscription_id == _SID,
+    _KEPT,
     quota_use.c.kind == bindparam("kind"),
     quota_use.c.period == bindparam("period_name"),
     quota_use.c.starts_at == _START,
@@ -58,14 +59,12 @@ _USED = select(quota_use.c.used).where(
 _KEEP = insert(quota_use)
 
 
-_OF_MINUTE = and_(quota_use.c.subscription_id == _SID, quota_use.c.kind == "tokens", quota_use.c.period == MINUTE)
+_OF_MINUTE = and_(_KEPT, quota_use.c.kind == "tokens", quota_use.c.period == MINUTE)
 _NEAR = and_(quota_use.c.ends_at >= bindparam("near_from"), quota_use.c.ends_at < bindparam("near_to"))
 
 
 def _ended_tokens(after: Any, until: Any) -> Select[int]:
-    return select(func.coalesce(func.sum(TOKENS), 0)).where(
-        calls.c.subscription_id == _SID, calls.c.ended_at > after, calls.c.ended_at <= until
-    )
+    return select(func.coalesce(func.sum(TOKENS), 0)).where(*OWNED, calls.c.ended_at > after, calls.c.ended_at <= until)
 
 
 def _if_near(tokens: Select[int]) -> ColumnElement[int]:
@@ -79,7 +78,7 @@ _MINUTE = select(
     _if_near(_ended_tokens(quota_use.c.ends_at, _FROM)).label("passed"),
     # Where the clock was set back:
     _if_near(_ended_tokens(_FROM, quota_use.c.ends_at)).label("before"),
-    select(func.max(calls.c.ended_at)).where(calls.c.subscription_id == _SID).scalar_subquery().label("newest"),
+    select(func.max(calls.c.ended_at)).where(*OWNED).scalar_subquery().label("newest"),
 ).where(_OF_MINUTE)
 _SUM_MINUTE = _ended_tokens(_FROM, _TO)
 _MOVE_MINUTE = update(quota_use).where(_OF_MINUTE).values(ends_at=bindparam("start"), used=bindparam("new_used"))
@@ -90,9 +89,9 @@ _WINDOW_HAS = and_(
 _SUM = quota_use.c.used + bindparam("amount", type_=BigInteger)
 # A minute's row that is wrong, since somebody else changed what it stands for, is no reason to fail a call.
 _ADD_AMOUNT = update(quota_use).values(used=case((and_(quota_use.c.period == MINUTE, _SUM < 0), 0), else_=_SUM))
-_USE_CALLS = _ADD_AMOUNT.where(quota_use.c.subscription_id == _SID, quota_use.c.kind == "calls", _WINDOW_HAS)
+_USE_CALLS = _ADD_AMOUNT.where(_KEPT, quota_use.c.kind == "calls", _WINDOW_HAS)
 _USE_TOKENS = _ADD_AMOUNT.where(
-    quota_use.c.subscription_id == _SID,
+    _KEPT,
     quota_use.c.kind == "tokens",
     or_(
         and_(quota_use.c.period != MINUTE, _WINDOW_HAS),
@@ -101,21 +100,20 @@ _USE_TOKENS = _ADD_AMOUNT.where(
 )
 
 
-def used(connection: Connection | Direct, sid: str, kind: str, period: str, window: Window) -> int:
+def used(connection: Connection | Direct, owner: Owner, kind: str, period: str, window: Window) -> int:
     """What a window has used of `calls` or `tokens`."""
     start, end = window
-    found = connection.execute(
-        _USED, {"sid": sid, "kind": kind, "period_name": period, "start": start}
-    ).scalar_one_or_none()
+    wanted = {"kind": kind, "period_name": period, "start": start}
+    found = connection.execute(_USED, {**owner.params, **wanted}).scalar_one_or_none()
     if found is not None:
         return int(found)
-    total = int(connection.execute(_SUMS[kind], {"sid": sid, "from_": start, "to": end or _NEVER}).scalar_one())
-    row = {"kind": kind, "period": period, "starts_at": start, "ends_at": end, "used": total}
-    connection.execute(_KEEP, {"subscription_id": sid, **row})
+    ends = {"from_": start, "to": end or _NEVER}
+    total = int(connection.execute(_SUMS[kind], {**owner.params, **ends}).scalar_one())
+    _keep(connection, owner, {"kind": kind, "period": period, "starts_at": start, "ends_at": end, "used": total})
     return total
 
 
-def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
+def tokens_ended(connection: Connection | Direct, owner: Owner, since: datetime, until: datetime) -> int:
     """Tokens of the calls that ended between two moments, which go on with time from call to call.
 
     What is kept is the sum of all that ended after some moment. What has passed since that moment is taken off, and
@@ -124,37 +122,42 @@ def tokens_ended(connection: Connection | Direct, sid: str, since: datetime, unt
     """
     minute = since.replace(second=0, microsecond=0)
     near = {"near_from": minute, "near_to": minute + timedelta(minutes=1)}
-    row = connection.execute(_MINUTE, {"sid": sid, "from_": since, **near}).one_or_none()
+    row = connection.execute(_MINUTE, {**owner.params, "from_": since, **near}).one_or_none()
     if row is None:
         empty = {"kind": "tokens", "period": MINUTE, "starts_at": _LONG_AGO, "ends_at": _LONG_AGO, "used": 0}
-        connection.execute(_KEEP, {"subscription_id": sid, **empty})  # whoever asks next makes the sum
+        _keep(connection, owner, empty)  # whoever asks next makes the sum
     if row is None or (row.newest is not None and row.newest > until):  # then the clock was set back by a lot
-        return _sum_minute(connection, sid, since, until)
+        return _sum_minute(connection, owner, since, until)
     if row.passed is None or row.used < row.passed:
-        total = _sum_minute(connection, sid, since, until)
-        _move(connection, sid, since, total)
+        total = _sum_minute(connection, owner, since, until)
+        _move(connection, owner, since, total)
         return total
     left = int(row.used) - int(row.passed)
     if row.ends_at <= since - _MOVES:
-        _move(connection, sid, since, left)
+        _move(connection, owner, since, left)
     return left + int(row.before)
 
 
-def use_calls(connection: Connection | Direct, sid: str, started: datetime, amount: int) -> None:
+def use_calls(connection: Connection | Direct, owner: Owner, started: datetime, amount: int) -> None:
     """Add to what is kept for the windows that a call began in; `amount` may be negative."""
     if amount:
-        connection.execute(_USE_CALLS, {"sid": sid, "started": started, "amount": amount})
+        connection.execute(_USE_CALLS, {**owner.params, "started": started, "amount": amount})
 
 
-def use_tokens(connection: Connection | Direct, sid: str, started: datetime, ended: datetime, amount: int) -> None:
+def use_tokens(connection: Connection | Direct, owner: Owner, started: datetime, ended: datetime, amount: int) -> None:
     """Add to every sum of tokens that a call which has ended belongs to; `amount` may be negative."""
     if amount:
-        connection.execute(_USE_TOKENS, {"sid": sid, "started": started, "ended": ended, "amount": amount})
+        of_call = {"started": started, "ended": ended, "amount": amount}
+        connection.execute(_USE_TOKENS, {**owner.params, **of_call})
 
 
-def _sum_minute(connection: Connection | Direct, sid: str, since: datetime, until: datetime) -> int:
-    return int(connection.execute(_SUM_MINUTE, {"sid": sid, "from_": since, "to": until}).scalar_one())
+def _keep(connection: Connection | Direct, owner: Owner, values: dict[str, object]) -> None:
+    connection.execute(_KEEP, {"subscription_id": owner.sid, "account": owner.account, **values})
 
 
-def _move(connection: Connection | Direct, sid: str, start: datetime, total: int) -> None:
-    connection.execute(_MOVE_MINUTE, {"sid": sid, "start": start, "new_used": total})
+def _sum_minute(connection: Connection | Direct, owner: Owner, since: datetime, until: datetime) -> int:
+    return int(connection.execute(_SUM_MINUTE, {**owner.params, "from_": since, "to": until}).scalar_one())
+
+
+def _move(connection: Connection | Direct, owner: Owner, start: datetime, total: int) -> None:
+    connection.execute(_MOVE_MINUTE, {**owner.params, "start": start, "new_used": total})

@@ -38,6 +38,11 @@ def first_revision() -> int:
     return 1 + secrets.randbits(40)
 
 
+def new_account() -> int:
+    """The account of a new subscription: random, so that none of those that had its id before it had the same."""
+    return 1 + secrets.randbits(62)
+
+
 metadata = MetaData(
     # Names that do not depend on the database, so that a later migration can speak of a constraint.
     naming_convention={
@@ -71,7 +76,10 @@ class ProductColumns(TypedColumns):
 
 
 class SubscriptionColumns(TypedColumns):
-    """Who may call; a subscription without a product has the scope of all products."""
+    """Who may call; a subscription without a product has the scope of all products.
+
+    `account` tells it from those that had its id before; those that were made before there were accounts have 0.
+    """
 
     id: Named[str] = Column(String(ID_LENGTH), primary_key=True)
     name: Named[str] = Column(String(NAME_LENGTH))
@@ -82,6 +90,7 @@ class SubscriptionColumns(TypedColumns):
     expires_at: Named[datetime | None] = Column(UtcDateTime)
     ended_at: Named[datetime | None] = Column(UtcDateTime)
     revision: Named[int] = Column(BigInteger, default=first_revision, server_default="1")
+    account: Named[int] = Column(BigInteger, default=new_account, server_default="0")
 
 
 class KeyColumns(TypedColumns):
@@ -97,8 +106,8 @@ class KeyColumns(TypedColumns):
 class CallColumns(TypedColumns):
     """The usage ledger: a row for each call, also of subscriptions that are gone. `ended_at` is NULL while it runs.
 
-    `reserved` is what its tokens may come to; 0 once it has ended. `beat` goes on while its process lives. `day` is
-    `started_at`'s, in UTC, for sums.
+    `account` is the subscription's, since several may have had its id. `reserved` is what its tokens may come to; 0
+    once it has ended. `beat` goes on while its process lives. `day` is `started_at`'s, in UTC, for sums.
     """
 
     id: Named[str] = Column(String(32), primary_key=True)
@@ -121,6 +130,7 @@ class CallColumns(TypedColumns):
     finish_reason: Named[str | None] = Column(String(20))
     first_token_seconds: Named[float | None] = Column(Float)
     duration_seconds: Named[float | None] = Column(Float)
+    account: Named[int] = Column(BigInteger, server_default="0")
 
 
 class QuotaUseColumns(TypedColumns):
@@ -130,6 +140,7 @@ class QuotaUseColumns(TypedColumns):
     """
 
     subscription_id: Named[str] = Column(String(ID_LENGTH), primary_key=True)
+    account: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False, server_default="0")
     kind: Named[str] = Column(String(6), primary_key=True)
     period: Named[str] = Column(String(10), primary_key=True)
     starts_at: Named[datetime] = Column(UtcDateTime, primary_key=True)
@@ -191,7 +202,14 @@ calls = Table("calls", metadata, CallColumns)
 Index("ix_calls_started", calls.c.subscription_id, calls.c.started_at)
 # Serves both those that ended lately and those that run. What is summed of those that ended is in the index: to look
 # at each row takes several times as long.
-Index("ix_calls_ended", calls.c.subscription_id, calls.c.ended_at, calls.c.prompt_tokens, calls.c.completion_tokens)
+Index(
+    "ix_calls_ended",
+    calls.c.subscription_id,
+    calls.c.account,
+    calls.c.ended_at,
+    calls.c.prompt_tokens,
+    calls.c.completion_tokens,
+)
 _RUNS = calls.c.ended_at.is_(None)
 Index("ix_calls_running", calls.c.id, sqlite_where=_RUNS, postgresql_where=_RUNS)
 quota_use = Table(

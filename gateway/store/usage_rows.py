@@ -21,6 +21,7 @@ DIMENSIONS: Mapping[str, Column[Any]] = {
     "model": calls.c.model,
     "operation": calls.c.operation,
 }
+_FILTERS: Mapping[str, Column[Any]] = {**DIMENSIONS, "account": calls.c.account}
 _FIGURES = (
     func.count().label("calls"),
     func.sum(case((calls.c.status < 400, 0), else_=1)).label("failed_calls"),  # noqa: PLR2004 - HTTP's errors
@@ -34,7 +35,7 @@ _FIGURES = (
 def sums(
     connection: Connection,
     by: Sequence[str],
-    equal: Mapping[str, str],
+    equal: Mapping[str, str | int],
     *,
     since: datetime | None,
     until: datetime | None,
@@ -44,14 +45,14 @@ def sums(
     Args:
         connection: in a transaction.
         by: of `DIMENSIONS`.
-        equal: only those of this value, by dimension.
+        equal: only those of this value, by dimension or by `account`.
         since: only those that began then or later.
         until: only those that began before.
     """
     columns: list[Any] = [DIMENSIONS[name].label(name) for name in by]
     statement = select(*columns, *_FIGURES).where(calls.c.ended_at.is_not(None))
     for name, value in equal.items():
-        statement = statement.where(DIMENSIONS[name] == value)
+        statement = statement.where(_FILTERS[name] == value)
     if since is not None:
         statement = statement.where(calls.c.started_at >= since)
     if until is not None:

@@ -28,6 +28,7 @@ from gateway.ledger import REPLACED
 from gateway.periods import Period, window
 from gateway.products import Limits, Quota, Rate
 from gateway.store import call_rows, kept_rows, quota_rows
+from gateway.store.call_rows import Owner
 from gateway.store.tables import calls, kept_answers
 from tests.idempotency.conftest import ANSWER, REQUEST, Side, kept_rows_of
 from tests.limits.conftest import MODEL, Monotonic, make_book
@@ -331,7 +332,9 @@ def test_what_a_killed_process_left_is_made_anew_for_one_charge(side: Side, othe
     other.finish(again, 40)
     assert charged(other) == 50
     with store.writing() as connection:
-        assert quota_rows.used(connection, "acme", "calls", "day", window(Period.DAY, other.book.clock())) == 1
+        assert (
+            quota_rows.used(connection, Owner("acme", 0), "calls", "day", window(Period.DAY, other.book.clock())) == 1
+        )
 
 
 def test_what_a_killed_process_left_is_charged_until_it_is_sent_again(side: Side, other: Side) -> None:

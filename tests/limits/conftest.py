@@ -70,7 +70,9 @@ class Book:
     def held(self) -> tuple[int, int]:
         """Calls that run, and what they reserve."""
         with self.store.reading() as connection:
-            found = call_rows.running(connection, self.sid, window(Period.LIFETIME, self.clock()), but="")
+            found = call_rows.running(
+                connection, self.call(Limits()).call.owner, window(Period.LIFETIME, self.clock()), but=""
+            )
         return found.calls, found.reserved
 
     def used(self, quota: Quota) -> int:

@@ -434,6 +434,7 @@ def test_a_row_says_all_of_a_call(book: Book) -> None:
         "finish_reason": "stop",
         "first_token_seconds": 0.25,
         "duration_seconds": 1.5,
+        "account": 0,
     }
 
 

@@ -13,6 +13,7 @@ from tests.management.conftest import ACME, Admin, body_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.subscription import Issued
     from tests.http.conftest import Reply
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -380,6 +381,23 @@ def test_a_put_may_ask_that_there_be_one_or_none(admin: Admin) -> None:
     assert admin.send("PUT", ACME, body_of(**GOOD), {"If-None-Match": "*"}).status == 201
     admin.send("PUT", ACME, body_of(**GOOD), {"If-None-Match": "*"}).assert_error(412)
     assert admin.send("PUT", ACME, body_of(**GOOD), {"If-Match": "*"}).status == 200
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 200), ({"If-None-Match": "*"}, 412)])
+@pytest.mark.parametrize("keys", [{}, {"primaryKey": "0" * 32}])
+def test_a_put_that_comes_too_late_to_make_one_is_a_put_on_what_is_there(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], status: int, keys: dict[str, str]
+) -> None:
+    create = admin.api.subscriptions.create
+
+    def create_as_second(*args: Any, **fields: Any) -> Issued:
+        create(*args, **fields)
+        return create(*args, **fields)
+
+    monkeypatch.setattr(admin.api.subscriptions, "create", create_as_second)
+    reply = admin.send("PUT", ACME, body_of(**GOOD, **keys), headers)
+    assert reply.status == status
+    assert b"primaryKey" not in reply.body
 
 
 def test_head_tells_the_etag(admin: Admin) -> None:

@@ -95,6 +95,17 @@ def test_a_subscription_that_is_gone_keeps_its_usage(admin: Admin) -> None:
     assert ("bob", 1, 5) in sums(admin, "?by=subscription")
 
 
+def test_who_gets_a_deleted_ones_id_has_used_nothing_and_the_operator_still_sees_all(admin: Admin) -> None:
+    bob, salt = "/management/subscriptions/bob", admin.api.engine.terms[1].cache_salt
+    assert admin.delete(bob).status == 204
+    key = admin.subscribe(bob, displayName="Bob", scope="/products/unlimited")["primaryKey"]
+    assert admin.api.open("GET", "/me/usage", key=key).json["total"]["calls"] == 0
+    assert admin.call(key) == 200
+    assert admin.api.open("GET", "/me/usage", key=key).json["total"]["totalTokens"] == 5
+    assert ("bob", 2, 10) in sums(admin, "?by=subscription")
+    assert admin.api.engine.terms[-1].cache_salt != salt
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

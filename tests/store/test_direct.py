@@ -34,6 +34,7 @@ ROW = {
     "completion_tokens": 4,
     "delivered_tokens": 4,
     "first_token_seconds": 0.125,
+    "account": 0,
 }
 EVERY = select(calls)
 

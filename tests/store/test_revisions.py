@@ -68,6 +68,15 @@ def lengthen_name(url: str) -> int:
     return refused
 
 
+def put_one(url: str, key: str | None) -> bool:
+    """Whether the PUT, which others send at the same moment, has made the subscription."""
+    store = open_store(url, patience=30)
+    wanted = Details("Acme", "starter", State.ACTIVE, primary_key=key)
+    found = Subscriptions(store, KeyHasher(PEPPER)).put("acme", lambda _: wanted)
+    store.close()
+    return isinstance(found, Issued)
+
+
 def raise_limit(url: str) -> int:
     """The same with a product's limit."""
     store = open_store(url, patience=30)
@@ -199,6 +208,52 @@ def test_a_put_makes_and_then_changes(subscriptions: Subscriptions) -> None:
     assert isinstance(changed, Subscription)
     assert (changed.name, changed.product, changed.state, changed.starts_at) == ("Acme!", None, State.ACTIVE, None)
     assert subscriptions.verify(KEY).product.id == "*"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_of_puts_at_once_one_makes_and_the_others_change(
+    url: str, subscriptions: Subscriptions, key: str | None
+) -> None:
+    made = at_once(WRITERS, put_one, url, key)
+    assert sorted(made) == [False] * (WRITERS - 1) + [True]
+    assert subscriptions.get("acme").name == "Acme"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_put_that_comes_too_late_to_make_one_changes_it(subscriptions: Subscriptions, key: str | None) -> None:
+    def make(before: Subscription | None) -> Details:
+        if before is None:
+            subscriptions.create("Theirs", "starter", sid="acme", primary_key=key)
+        return Details("Mine", "unlimited", primary_key=key)
+
+    changed = subscriptions.put("acme", make)
+    assert isinstance(changed, Subscription)
+    assert (changed.name, changed.product, changed.state) == ("Mine", "unlimited", State.ACTIVE)
+
+
+def test_a_put_that_comes_too_late_has_its_condition_looked_at_again(subscriptions: Subscriptions) -> None:
+    def make(_: Subscription | None) -> Details:
+        subscriptions.create("Theirs", "starter", sid="acme")
+        return Details("Mine", "unlimited")
+
+    with pytest.raises(PreconditionFailedError):
+        subscriptions.put("acme", make, lambda revision: revision is None)
+    assert subscriptions.get("acme").name == "Theirs"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_put_with_a_key_of_another_is_a_conflict_also_where_it_comes_too_late(
+    subscriptions: Subscriptions, *, late: bool
+) -> None:
+    subscriptions.create("Other", "starter", primary_key=KEY)
+
+    def make(before: Subscription | None) -> Details:
+        if late and before is None:
+            subscriptions.create("Theirs", "starter", sid="acme")
+        return Details("Mine", "unlimited", primary_key=KEY)
+
+    with pytest.raises(ConflictError, match="This key is in use"):
+        subscriptions.put("acme", make)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_an_older_version_finds_no_sum_that_it_would_not_keep_right(url: str) ->
     kept = "INSERT INTO quota_use VALUES ('acme', 'tokens', :period, '2030-01-01 00:00:00+00', NULL, 5)"
     engine = make_migration_engine(parse_url(url), patience=1)
     with for_writing(engine).begin() as connection:
+        command.downgrade(alembic_config(connection), "0008")
         connection.execute(text(kept), [{"period": "minute"}, {"period": "day"}])
         command.downgrade(alembic_config(connection), "0007")
         assert connection.execute(text("SELECT period FROM quota_use")).scalars().all() == ["day"]

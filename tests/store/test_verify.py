@@ -63,8 +63,9 @@ def refused(subscriptions: Subscriptions, key: str) -> str:
 def test_both_keys_name_the_caller_and_its_product(subscriptions: Subscriptions, products: Products) -> None:
     issued = subscriptions.create("Acme", "starter")
     starter = products.get("starter")
-    assert subscriptions.verify(issued.primary_key) == Caller("acme", "Acme", starter, "primary")
-    assert subscriptions.verify(issued.secondary_key) == Caller("acme", "Acme", starter, "secondary")
+    primary, secondary = subscriptions.verify(issued.primary_key), subscriptions.verify(issued.secondary_key)
+    assert primary == Caller("acme", "Acme", starter, "primary", primary.account)
+    assert secondary == Caller("acme", "Acme", starter, "secondary", primary.account)
     assert issued.primary_key != issued.secondary_key
 
 
