@@ -36,8 +36,6 @@ HTTP_MESSAGES = {
     400: "The request is malformed. Send one JSON object as the body.",
     404: "There is no such operation. See the list of operations in the documentation, such as POST /Get%20Data.",
     405: "This operation does not have that method. The header Allow names the methods that it has.",
-    408: "The request did not arrive in time. Send it again.",
-    413: "The body is too large. Shorten the prompt.",
     414: "The URL is too long. Put data into the body.",
     431: "The headers are too large. Send fewer or shorter ones.",
 }

@@ -106,7 +106,7 @@ def on_starting(server: Any) -> None:
 def _try_address(server: Any) -> None:
     """End here where gunicorn would fail to bind, before anything is started."""
     inherits = server.master_pid or systemd.listen_fds(unset_environment=False)
-    if inherits or server.cfg.bind != [settings.address]:  # the latter by gunicorn's own command line
+    if inherits or server.cfg.reuse_port or server.cfg.bind != [settings.address]:  # by gunicorn's own command line
         return
     with faults_end_the_process():
         if faults := address_faults(settings):

@@ -104,6 +104,6 @@ class Admissions:
         with self._settled:
             self._settled.notify_all()
         self.waiting_room.tell()
-        for one in self.running.of(admission.call.subscription_id):
+        for one in self.running.of(admission.call.account_key):
             if (wake := one.wake) is not None:
                 wake()

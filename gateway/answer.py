@@ -113,9 +113,7 @@ class Answer:
             self._settle(cancelled.completion_tokens, cancelled)
             raise
         except UnavailableError as error:
-            # Of a whole answer nothing has been told yet, whatever the engine has produced.
-            produced = sum(one.produced for one in self._generation.standings())
-            self._settle(max(self.usage.completion_tokens, produced), error)
+            self._lose(error)
             raise
         except Exception as error:
             self._end(error)
@@ -154,8 +152,15 @@ class Answer:
                 self._account(event)
             except Cancelled as cancelled:
                 self._settle(cancelled.completion_tokens, cancelled)
+            except UnavailableError as error:
+                self._lose(error)
             except Exception as error:  # noqa: BLE001 - it is given up: how it would have failed is of no use to anyone
                 self._end(error)
+
+    def _lose(self, error: UnavailableError) -> None:
+        """The engine is gone. Of a whole answer nothing has been told yet, whatever it has produced."""
+        produced = sum(one.produced for one in self._generation.standings())
+        self._settle(max(self.usage.completion_tokens, produced), error)
 
     def _settle(self, completion_tokens: int, error: Exception | None = None) -> None:
         self.usage.completion_tokens = completion_tokens

@@ -17,7 +17,7 @@ class RunningCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_id: dict[str, Admission] = {}
-        self._by_subscription: dict[str, dict[str, Admission]] = {}
+        self._by_account: dict[str, dict[str, Admission]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -30,31 +30,31 @@ class RunningCalls:
         call = admission.call
         with self._lock:
             self._by_id[call.id] = admission
-            self._by_subscription.setdefault(call.subscription_id, {})[call.id] = admission
+            self._by_account.setdefault(call.account_key, {})[call.id] = admission
 
     def remove(self, admission: Admission) -> None:
         """It does not, any more, if it did."""
         call = admission.call
         with self._lock:
             self._by_id.pop(call.id, None)
-            of_subscription = self._by_subscription.get(call.subscription_id, {})
-            of_subscription.pop(call.id, None)
-            if not of_subscription:
-                self._by_subscription.pop(call.subscription_id, None)
+            of_account = self._by_account.get(call.account_key, {})
+            of_account.pop(call.id, None)
+            if not of_account:
+                self._by_account.pop(call.account_key, None)
 
     def all(self) -> Sequence[Admission]:
         """Those that run now."""
         with self._lock:
             return list(self._by_id.values())
 
-    def of(self, subscription: str) -> Sequence[Admission]:
-        """Those of a subscription, by its id."""
+    def of(self, account_key: str) -> Sequence[Admission]:
+        """Those of a subscription, by `Call.account_key`."""
         with self._lock:
-            return list(self._by_subscription.get(subscription, {}).values())
+            return list(self._by_account.get(account_key, {}).values())
 
     def beside(self, admission: Admission) -> int:
         """How many others of its subscription run."""
         call = admission.call
         with self._lock:
-            of_subscription = self._by_subscription.get(call.subscription_id, {})
-            return len(of_subscription) - (call.id in of_subscription)
+            of_account = self._by_account.get(call.account_key, {})
+            return len(of_account) - (call.id in of_account)

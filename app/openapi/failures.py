@@ -177,7 +177,7 @@ _IN_USE = Failure(
 )
 
 # Told before a call is admitted, and so without what its limits leave.
-_BEFORE_ADMISSION = {401, 405, 408, 414, 431}
+_BEFORE_ADMISSION = {401, 405, 414, 431}
 _GENERATING = {
     status: failure
     if status in _BEFORE_ADMISSION

@@ -47,6 +47,7 @@ class Connection:
     request: GatewayRequest | None = None  # set once the head is read
     framing: Framing | None = None  # the same
     vital: bool = False  # the same; whether it is served although the server is full
+    faulty: bool = False  # whether its body is at fault, which the application is to tell
     trace_id: str = field(default_factory=new_trace_id)
     served: int = 0
     discarded: int = 0
@@ -59,7 +60,7 @@ class Connection:
     def forget_request(self) -> None:
         """Make ready for the next request; what has arrived of it stays in the buffer."""
         self.request = self.framing = None
-        self.vital = False
+        self.vital = self.faulty = False
         self.tried = 0
         self.trace_id = new_trace_id()
 

@@ -77,10 +77,12 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         self._next_sweep = 0.0
         self._refusing = False  # the whole server is stopping: new connections get 503
         self._serving = 0  # requests that threads have and have not answered, but for the vital ones
+        self._faulty = 0  # requests that threads have whose body is at fault, the vital ones among them
         self._answering = Answering(self)
         # A client that has its answer may ask again before its thread is free: so many clients as there are threads
         # must not meet a full server.
         self._most = self.cfg.threads + self.cfg.threads // 16 + 1
+        self._most_faulty = max(1, self._most // 4)
         self.afterwards = Afterwards(self._most // 2)
         # Seconds until it is worth coming back to a server that is full; set it where the application knows.
         self.retry_after: Callable[[], float] = lambda: 1.0
@@ -383,12 +385,14 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
             self._refuse(conn, Overloaded(self.retry_after()))
             return
         self._serving += not conn.vital
+        self._faulty += conn.faulty
         self._unwatch(conn)
         self.tpool.submit(self._answering.handle, self._answering.begin(conn), request, decode)
 
     def finish_request(self, conn: Connection, after: After) -> None:
         """Take a connection back from its thread."""
         self._serving -= not conn.vital
+        self._faulty -= conn.faulty
         if after is After.RESET:
             self._drop(conn, abort=True)
         elif after is After.CLOSE:
@@ -412,10 +416,11 @@ class GatewayWorker(ThreadWorker):  # type: ignore[misc]
         Path, method, key and the limits that need no body come before it (contract, section 4). But a crowd of such
         clients, whose deadlines pass together, gets no threads that others need.
         """
-        if conn.request is None or conn.framing is None or self._serving >= self._most // 2:
+        if conn.request is None or conn.framing is None or (self._faulty >= self._most_faulty and not conn.vital):
             self._refuse(conn, fault)
         else:
             conn.buffer.clear()
+            conn.faulty = True
             self._serve_soon(conn, conn.request, partial(_fail, fault))
 
     def _close_slowly(self, conn: Connection) -> None:

@@ -170,6 +170,16 @@ def test_a_later_date_alone_lets_it_call_again_unless_it_is_said_to_be_expired(a
     assert admin.call(key) == 200
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", f"{ACME}/regeneratePrimaryKey"), ("DELETE", ACME)])
+def test_a_request_that_did_not_arrive_whole_changes_nothing(admin: Admin, method: str, path: str) -> None:
+    """Nobody may be there any more to be told a new key."""
+    key = admin.subscribe()["primaryKey"]
+    headers = {"Authorization": f"Bearer {admin.token}", "If-Match": "*"}
+    reply = admin.api.open(method, path, body=b"{", headers=headers, environ={"CONTENT_LENGTH": "50"})
+    reply.assert_error(400, "shorter than its Content-Length")
+    assert admin.call(key) == 200
+
+
 @pytest.mark.parametrize("slot", ["primary", "secondary"])
 def test_a_regenerated_key_is_shown_once_and_the_old_one_is_void_at_once(admin: Admin, slot: str) -> None:
     made = admin.subscribe()

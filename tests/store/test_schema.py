@@ -73,6 +73,19 @@ def test_an_older_version_finds_no_sum_that_it_would_not_keep_right(url: str) ->
     engine.dispose()
 
 
+@pytest.mark.usefixtures("store")
+def test_what_was_used_before_there_were_accounts_stays_used(url: str) -> None:
+    kept = "INSERT INTO quota_use VALUES ('acme', 'tokens', 'day', '2030-01-01 00:00:00+00', NULL, 5)"
+    engine = make_migration_engine(parse_url(url), patience=1)
+    with for_writing(engine).begin() as connection:
+        command.downgrade(alembic_config(connection), "0008")
+        connection.execute(text(kept))
+        command.upgrade(alembic_config(connection), "0009")
+        found = connection.execute(text("SELECT subscription_id, account, used FROM quota_use")).all()
+        assert [tuple(row) for row in found] == [("acme", 0, 5)]
+    engine.dispose()
+
+
 def test_processes_that_start_at_once_find_the_tables_and_the_starters(url: str) -> None:
     assert at_once(4, open_and_count, url) == [2] * 4
 

@@ -9,7 +9,7 @@ from gateway.running import RunningCalls
 
 
 def admission(call: str, subscription: str) -> Any:
-    return SimpleNamespace(call=SimpleNamespace(id=call, subscription_id=subscription))
+    return SimpleNamespace(call=SimpleNamespace(id=call, account_key=subscription))
 
 
 def test_calls_are_found_by_their_ids_and_by_their_subscriptions() -> None:
@@ -44,4 +44,4 @@ def test_nothing_is_left_of_calls_that_have_ended() -> None:
     calls.remove(first)  # it had ended
     calls.remove(second)
     assert not calls
-    assert vars(calls)["_by_subscription"] == {}
+    assert vars(calls)["_by_account"] == {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worker.server import Client, Server, check_refusal, running
+from tests.worker.server import Client, Server, check_refusal, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,24 @@ def test_a_request_that_finds_no_thread_is_told_when_to_come_back(server: Server
             assert client.chunk() == b""
         for _ in range(2 * THREADS):
             assert server.get("/").status == 200
+
+
+def test_requests_with_faulty_bodies_get_few_threads(server: Server) -> None:
+    """Their deadlines pass together: a crowd of slow clients must not take the threads of others."""
+
+    def faulty(path: str) -> str:
+        return f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
+
+    with server.client() as first:
+        first.send(faulty("/steps"))
+        first.reply(head=True)
+        assert first.chunk() == b"begun"  # by the application, which does not read the body
+        check_refusal(server.ask(faulty("/lingers")), 400)
+        assert server.ask(faulty("/state")).status == 200  # has threads of its own
+        assert server.get("/").status == 200
+        os.kill(server.state()["pid"], signal.SIGUSR2)  # releases what is held, see helper_app
+        assert first.chunk() == b"ended"
+    wait_until(lambda: server.ask(faulty("/lingers")).status == 200, "the place of the first")
 
 
 def test_connections_beyond_the_most_are_refused_and_not_kept_waiting(server: Server) -> None:

@@ -222,7 +222,7 @@ class Run:
         if not self._count(output):
             return
         self._look_for_refusal(output)
-        if self._refusal is not None or self._over:
+        if self._refusal is not None:
             return
         whole = self._keep(output)
         if whole.finished:
@@ -285,11 +285,11 @@ class Run:
         if self._cancelling or all(choice.finish_reason != "error" for choice in output.outputs):
             return
         if given.params.structured_outputs is None:
-            self._end(InternalError("the engine refused a request"))
-            return
-        log.warning("the engine made no grammar of what a request asked for")
+            self._refusal = InternalError("the engine refused a request")
+        else:
+            log.warning("the engine made no grammar of what a request asked for")
+            self._refusal = unfit(given.names.constraint)
         self._cancelling = True
-        self._refusal = unfit(given.names.constraint)
         self._spawn(self._abort())  # its other choices
 
     async def _abort(self) -> None:

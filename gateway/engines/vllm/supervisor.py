@@ -125,6 +125,7 @@ class EngineHost:
                 return
             if self._stopping.is_set():
                 return
-            Progress("restarting", time.time()).write(self._folder)  # what it said last is true no more
+            with contextlib.suppress(OSError):  # a full disk: what it said last is true no more, and stays
+                Progress("restarting", time.time()).write(self._folder)
             if not self._stopping.wait(_RESTART_SECONDS):
                 log.error("the engine host died; another one is started")

@@ -12,15 +12,19 @@ _TOKENS = ["prompt_tokens", "completion_tokens"]
 
 
 def upgrade() -> None:
-    """All that there is has the account 0 of its id. Sums are made anew, each when somebody asks for it first."""
+    """All that there is has the account 0 of its id, the kept sums too."""
     for table in ("subscriptions", "calls"):
         op.add_column(table, _account())
     _index_ended(["subscription_id", "account", "ended_at", *_TOKENS])
+    op.execute("CREATE TABLE quota_use_before AS SELECT * FROM quota_use")
     _make_quota_use([_account()])
+    columns = "subscription_id, kind, period, starts_at, ends_at, used"
+    op.execute(f"INSERT INTO quota_use ({columns}, account) SELECT {columns}, 0 FROM quota_use_before")  # noqa: S608
+    op.drop_table("quota_use_before")
 
 
 def downgrade() -> None:
-    """Forget the accounts: who had an id counts for who has it."""
+    """Forget the accounts: who had an id counts for who has it. Sums are made anew, when somebody asks for them."""
     _make_quota_use([])
     _index_ended(["subscription_id", "ended_at", *_TOKENS])
     for table in ("calls", "subscriptions"):
@@ -37,7 +41,7 @@ def _index_ended(columns: list[str]) -> None:
 
 
 def _make_quota_use(account: list[sa.Column[int]]) -> None:
-    # Empty: nothing is lost, and SQLite cannot change a primary key.
+    # Anew, since SQLite cannot change a primary key.
     op.drop_table("quota_use")
     op.create_table(
         "quota_use",
