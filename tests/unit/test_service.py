@@ -139,6 +139,15 @@ def test_an_answer_whose_engine_is_gone_counts_what_is_known(told: int, produced
     assert answer.usage.completion_tokens == counted
 
 
+def test_an_answer_that_is_given_up_as_its_engine_goes_counts_the_same() -> None:
+    generation = WrittenDown(Delta("a", [1]), UnavailableError("gone"))
+    generation.produced = 5
+    answer = Answer(generation, Model("m", "m", 100, 0), Usage(3), Stopwatch(0.0, TIMEOUT, lambda: 0.0))
+    assert next(iter(answer))
+    answer.close()
+    assert (answer.usage.completion_tokens, generation.cancelled) == (5, 1)
+
+
 def test_an_answer_is_deltas_and_then_one_finish(gateway: Gateway, engine: ScriptedEngine) -> None:
     script(engine)
     answer = ask(gateway)
