@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from app.auth import ADMIN_CHALLENGE, CHALLENGE
@@ -93,6 +93,12 @@ def answer(error: errors.GatewayError) -> Response:
         admin = isinstance(error, errors.AdminTokenError)
         response.headers["WWW-Authenticate"] = ADMIN_CHALLENGE if admin else CHALLENGE
     return response
+
+
+def answer_instead(error: Exception) -> Response:
+    """The response that tells a failure, in place of one that Flask has finished and that nobody has been given."""
+    entry().status = None  # the other's
+    return current_app.finalize_request(current_app.handle_user_exception(error))
 
 
 def _answer_http(error: HTTPException) -> Response:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from flask import Response, request, stream_with_context
+from werkzeug.wsgi import ClosingIterator
 
 from app import errors
 from app.contract import REPLAYED_HEADER
@@ -18,6 +19,8 @@ from gateway.engine import Cancelled, Chunk, Delta, Finish
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from app.telemetry import Entry
     from gateway.answer import Answer
@@ -135,6 +138,23 @@ def _whole(answer: Answer, dialect: Dialect, current: Entry) -> Response:
     return Response(body, content_type=_JSON)
 
 
+class _StreamResponse(Response):
+    """The response to a stream. Its head is made while the model computes, and goes out with the first piece.
+
+    What fails before that has a status of its own: another response is made then, and this one given up.
+    """
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = self.get_wsgi_headers(environ).to_wsgi_list()
+        pieces = ClosingIterator(self.iter_encoded(), self.close)
+        try:
+            first = next(pieces)
+        except Exception as error:  # noqa: BLE001 - as wherever Flask calls a view
+            return errors.answer_instead(error)(environ, start_response)
+        start_response(self.status, headers)
+        return ClosingIterator(chain((first,), pieces), pieces.close)
+
+
 class _Stream:
     """An answer on its way, event by event."""
 
@@ -146,35 +166,38 @@ class _Stream:
         self._events: Iterator[Event] = iter(answer)
 
     def response(self) -> Response:
-        """Waits for the first event: what fails before it has a status of its own."""
-        with _watched(self._answer, self._entry):
-            first = next(self._events)
-        self._events = chain((first,), self._events)
-        response = Response(stream_with_context(self._sent()), content_type=_EVENTS)
+        response = _StreamResponse(stream_with_context(self._pieces()), content_type=_EVENTS)
         response.call_on_close(self._release)
         response.headers.update(_STREAM_HEADERS)
         return response
 
-    def _sent(self) -> Iterator[bytes]:
-        if self._recording is None:
-            self._answer.passing = self._offered()
+    def _pieces(self) -> Iterator[bytes]:
+        begun = False
         try:
             with _watched(self._answer, self._entry):
                 for event in self._events:
                     yield self._take(event)
-        except (Cancelled, GeneratorExit) as end:
+                    if not begun:  # the head and the first piece are out
+                        begun, self._answer.passing = True, self._offered()
+        except GeneratorExit:  # the server could not write
             if self._recording is None:
                 self._note_hangup()
-            if isinstance(end, GeneratorExit):  # the server could not write
+            raise
+        except Exception as error:
+            if not begun:
                 raise
-            self._entry.settle()  # and not with the log line, behind which those of others wait
-        except Exception as error:  # noqa: BLE001 - the 200 is out: whatever failed is told in the stream
-            failure = self._note(error)
+            if isinstance(error, Cancelled):
+                self._note_hangup()
+                self._entry.settle()  # and not with the log line, behind which those of others wait
+                return
+            failure = self._note(error)  # the 200 is out: whatever failed is told in the stream
             yield self._dialect.failure(errors.body_of(failure))
             raise StreamBrokenError from None
 
     def _offered(self) -> Passing | None:
         """What writes an event's piece while the request's thread waits, on a server that can do that."""
+        if self._recording is not None:
+            return None
         offer: Callable[[bytes], bool] | None = request.environ.get("gateway.offer")  # `deploy.worker` has it
 
         def passing(event: Event) -> bool:

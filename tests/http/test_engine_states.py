@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import threading
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from flask.signals import request_finished
 
 from app.streaming import StreamBrokenError
 from gateway.engines.scripted import Script
@@ -18,7 +20,9 @@ from tests.http.conftest import REQUEST_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.http.conftest import Api, Log
+    from flask import Flask
+
+    from tests.http.conftest import Api, Log, Reply
 
 STREAM = {"prompt": "ab", "stream": True}
 BODIES = [{"prompt": "ab"}, STREAM]
@@ -70,6 +74,35 @@ def test_an_engine_that_fails_before_the_first_token_gives_a_status(api: Api, lo
     reply.assert_error(503, "It died.")
     assert reply.headers["Retry-After"] == "5"
     assert usage(log) == (503, 2, 0, None)
+
+
+def test_what_fails_before_the_first_piece_has_nothing_of_a_stream(api: Api, log: Log) -> None:
+    api.answers(fail_after=0, error=UnavailableError("It died."))
+    whole, streamed = api.post(BODIES[0]), api.post(STREAM)
+    own = {"X-Trace-Id", "Content-Length"}  # the trace id is in the body, too
+    assert {name: value for name, value in streamed.headers.items() if name not in own} == {
+        name: value for name, value in whole.headers.items() if name not in own
+    }
+    assert [line["status"] for line in log.lines] == [503, 503]
+
+
+def test_the_head_of_a_stream_is_made_while_the_engine_works(api: Api) -> None:
+    api.answers(hold_after=0)
+    made = threading.Event()
+    replies: list[Reply] = []
+
+    def note(_app: Flask, **_: object) -> None:
+        made.set()
+
+    with request_finished.connected_to(note, api.app):
+        caller = threading.Thread(target=lambda: replies.append(api.post(STREAM)))
+        caller.start()
+        assert made.wait(10)
+    assert api.engine.running == 1
+    assert not replies
+    api.engine.release.set()
+    caller.join()
+    assert [reply.status for reply in replies] == [200]
 
 
 def test_an_engine_that_fails_in_the_middle_of_a_whole_answer_gives_a_status(api: Api, log: Log) -> None:
