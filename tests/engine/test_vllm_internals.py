@@ -37,6 +37,35 @@ def test_requests_are_read_as_reading_py_expects() -> None:
     assert EngineCoreRequest.__struct_config__.array_like
 
 
+def test_clients_are_told_as_sending_py_expects() -> None:
+    from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415
+
+    assert inspect.getsource(EngineCoreProc.__init__).count("self.output_queue = ") == 1
+    assert "target=self.process_output_sockets" in inspect.getsource(EngineCoreProc.__init__)
+    assert list(inspect.signature(EngineCoreProc.process_output_sockets).parameters) == [
+        "self",
+        "output_paths",
+        "coord_output_path",
+        "engine_index",
+    ]
+    told = inspect.getsource(EngineCoreProc.process_output_sockets)
+    assert "client_index, outputs = output\n" in told
+    assert "make_zmq_socket(ctx, output_path, zmq.PUSH, linger=4000)" in told
+    assert "if output == EngineCoreProc.ENGINE_CORE_DEAD:" in told
+    ending = inspect.getsource(EngineCoreProc._send_engine_dead)  # noqa: SLF001
+    assert "self.output_queue.put_nowait(EngineCoreProc.ENGINE_CORE_DEAD)" in ending
+    assert "self.output_thread.join(" in ending
+
+
+def test_requests_are_waited_for_as_polling_py_does_it() -> None:
+    from vllm.v1.engine import core  # noqa: PLC0415
+
+    assert inspect.getsource(core).count("zmq.Poller()") == 1
+    waiting = inspect.getsource(core.EngineCoreProc.process_input_sockets)
+    assert "poller.register(input_socket, zmq.POLLIN)" in waiting
+    assert "for input_socket, _ in poller.poll():" in waiting
+
+
 def test_the_scheduler_has_what_hold_py_bends() -> None:
     from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415

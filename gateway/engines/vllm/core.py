@@ -13,7 +13,8 @@
   the engine, so what they count is exact.
 
 `hold.py` adds leases to the scheduler, `timings.py` takes down when it does what, `reading.py` keeps a request that
-cannot be read from harming others.
+cannot be read from harming others, `polling.py` waits for them, `coalesce.py` and `sending.py` are about what
+it tells its clients.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
 from gateway.engine import RATE_SECONDS
-from gateway.engines.vllm import cerr, coalesce, hold, reading, timings
+from gateway.engines.vllm import cerr, coalesce, hold, polling, reading, sending, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -112,6 +113,8 @@ def install(folder: Path, progress: Progress) -> None:
     hold.install()
     timings.install()
     reading.install()
+    polling.install()
+    sending.install()
     StructuredOutputManager.grammar_init = _grammar_init
 
     def initialize_kv_caches(core: EngineCore, *args: Any, **kwargs: Any) -> Any:
