@@ -52,6 +52,7 @@ def test_stops_and_leaves_nothing(server: GatewayServer) -> None:
     assert server.stop() == 0
     wait_for(lambda: gone(left), "the end of every process", 5)
     assert not list(server.folder.glob("gateway-*"))
+    assert not [path for path in server.folder.iterdir() if path.is_socket()]  # vLLM's own
 
 
 def refused(folder: Path, status: int = os.EX_CONFIG, /, **environment: str) -> GatewayServer:

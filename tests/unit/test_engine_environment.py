@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -39,4 +40,13 @@ def test_the_engine_is_told_none_of_the_gateways_secrets_and_to_export_nothing(m
     own = {"GATEWAY_DEV_KEY": "a", "GATEWAY_ADMIN_TOKEN": "b", "GATEWAY_KEY_PEPPER": "c", "GATEWAY_DATABASE_URL": "d"}
     traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "f", "OTEL_EXPORTER_OTLP_HEADERS": "g"}
     monkeypatch.setattr(os, "environ", {**own, **traces, "HF_TOKEN": "e", "OMP_NUM_THREADS": "1"})
-    assert supervisor.host_environment() == {"HF_TOKEN": "e", "OMP_NUM_THREADS": "1"}
+    given = supervisor.host_environment(Path("/run/gateway-1"))
+    assert given == {"HF_TOKEN": "e", "OMP_NUM_THREADS": "1", "VLLM_RPC_BASE_PATH": "/run/gateway-1"}
+
+
+def test_sockets_of_vllm_go_where_their_paths_are_not_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    assert supervisor.host_environment(Path("/" + 69 * "f"))
+    assert not supervisor.host_environment(Path("/" + 70 * "f"))
+    monkeypatch.setattr(os, "environ", {"VLLM_RPC_BASE_PATH": "/run/own"})
+    assert supervisor.host_environment(Path("/run/gateway-1")) == {"VLLM_RPC_BASE_PATH": "/run/own"}

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 SLOTS = 64
 RETRY_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 STABLE_SECONDS = 60.0
-_SOCKETS = "[io][0-9]*"
 _IPC = "ipc://"
 
 log = logging.getLogger("gateway.engine.host")
@@ -57,8 +56,9 @@ class Host:
         self._statistics = True
         self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
         self._orphans: list[int] = []  # slots of this epoch whose client has died
-        for left in [folder / SOCKET_NAME, *folder.glob(_SOCKETS)]:  # by a host that was killed
-            left.unlink(missing_ok=True)
+        for left in folder.glob("*"):
+            if left.is_socket():  # of a host that was killed
+                left.unlink()
         self._listener = Listener(str(folder / SOCKET_NAME), "AF_UNIX", backlog=SLOTS)
 
     def run(self) -> NoReturn:
@@ -257,8 +257,9 @@ def _engine(
             for process in manager.processes:
                 process.kill()
             manager.shutdown(timeout=1.0)
-        for path in folder.glob(_SOCKETS):
-            path.unlink(missing_ok=True)
+        for path in folder.glob("*"):
+            if path.is_socket() and path.name != SOCKET_NAME:
+                path.unlink(missing_ok=True)
 
 
 def main(argv: list[str]) -> NoReturn:

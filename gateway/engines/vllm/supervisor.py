@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _FEW_CORES = 4
 _RESTART_SECONDS = 1.0
+_LONGEST_SOCKET_PATH = 107  # unix(7)
+_VLLM_SOCKET_NAME = len("/00000000-0000-0000-0000-000000000000")
 
 # A process that is forked while `Popen` waits for its child's exec holds the pipe that `Popen` waits on, which then
 # waits for ever. gunicorn forks workers whenever it likes: so a fork waits here.
@@ -64,12 +66,16 @@ def compute_threads(available: int, *, small_model: bool) -> int:
     return available if available < _FEW_CORES and not small_model else max(1, available - 1)
 
 
-def host_environment() -> dict[str, str]:
+def host_environment(folder: Path) -> dict[str, str]:
     """What the engine host is given: not the gateway's keys, tokens and addresses, which no engine has a use for.
 
-    Nor OpenTelemetry's variables: with them vLLM would export spans of its own, of other traces.
+    Nor OpenTelemetry's variables: with them vLLM would export spans of its own, of other traces. VLLM leaves a socket
+    behind for each engine that it has started, so these are in the gateway's private folder, which goes at its end.
     """
-    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
+    if len(str(folder)) + _VLLM_SOCKET_NAME <= _LONGEST_SOCKET_PATH:
+        given.setdefault("VLLM_RPC_BASE_PATH", str(folder))
+    return given
 
 
 class EngineHost:
@@ -116,7 +122,7 @@ class EngineHost:
                 if self._stopping.is_set():
                     return
                 self._process = subprocess.Popen(  # noqa: S603
-                    self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=host_environment()
+                    self._command, stdin=subprocess.DEVNULL, start_new_session=True, env=host_environment(self._folder)
                 )
             self._process.wait()
             refused = Progress.read(self._folder).refused
