@@ -86,6 +86,8 @@ class Entry:
 
     def settle(self) -> None:
         """Write what the call came to into the ledger, where it is one; once. So for its trace."""
+        if self.answer is not None:
+            self.answer.close()  # over already, unless something has failed between the engine and the caller
         if self.admission is not None:
             self.admission.settle(self.status or HTTPStatus.INTERNAL_SERVER_ERROR)
         if self.tracing is not None:

@@ -29,6 +29,7 @@ class Core:
 
     def __init__(self, folder: Path) -> None:
         self.output_queue = Outbox()
+        self.scheduler = SimpleNamespace(num_spec_tokens=0, parallel_config=SimpleNamespace(pipeline_parallel_size=1))
         self.paths = [f"ipc://{folder}/o{client}" for client in range(CLIENTS)]
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -118,7 +119,7 @@ def test_several_threads_may_tell_something(core: Core, clients: Sequence[zmq.So
 
 
 def test_what_cannot_be_sent_fails_whoever_tells_it(core: Core, clients: Sequence[zmq.Socket[bytes]]) -> None:
-    """And not a thread that nobody looks at: the engine ends then, and is started again."""
+    """The thread that computes, as a rule: the engine ends then, and is started again."""
     core.output_queue.put_nowait((0, outputs("a", [1])))
     core.start()
     assert told(clients[0]) == [("a", [1])]  # from here on it is open
@@ -130,10 +131,24 @@ def test_what_cannot_be_sent_fails_whoever_tells_it(core: Core, clients: Sequenc
     core.end()
 
 
-def test_with_a_coordinator_it_is_vllms_own(monkeypatch: pytest.MonkeyPatch, core: Core) -> None:
+def test_what_comes_after_its_end_is_nobodys(core: Core, clients: Sequence[zmq.Socket[bytes]]) -> None:
+    core.start()
+    core.end()
+    core.output_queue.put_nowait((0, outputs("a", [1])))  # into sockets that are closed
+    assert clients[0].recv() == EngineCoreProc.ENGINE_CORE_DEAD
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "speculative", "stages"), [("ipc://coordinator", 0, 1), (None, 3, 1), (None, 0, 2)]
+)
+def test_with_a_coordinator_or_where_nothing_is_coalesced_it_is_vllms_own(
+    monkeypatch: pytest.MonkeyPatch, core: Core, coordinator: str | None, speculative: int, stages: int
+) -> None:
     called: list[tuple[Any, ...]] = []
     monkeypatch.setattr(sending, "_vllm_process_output_sockets", lambda *arguments: called.append(arguments))
-    sending._process_output_sockets(core, core.paths, "ipc://coordinator", INDEX)  # noqa: SLF001
-    assert called == [(core, core.paths, "ipc://coordinator", INDEX)]
+    core.scheduler.num_spec_tokens = speculative
+    core.scheduler.parallel_config.pipeline_parallel_size = stages
+    sending._process_output_sockets(core, core.paths, coordinator, INDEX)  # noqa: SLF001
+    assert called == [(core, core.paths, coordinator, INDEX)]
     core.output_queue.put_nowait((-1, outputs("a", [1])))
     assert core.output_queue.get_nowait()[0] == -1

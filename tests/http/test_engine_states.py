@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from flask.signals import request_finished
 
-from app.streaming import StreamBrokenError
+from app.streaming import GET_DATA, StreamBrokenError
 from gateway.engines.scripted import Script
 from gateway.errors import UnavailableError
 from tests.http.conftest import REQUEST_TIMEOUT
@@ -20,7 +20,7 @@ from tests.http.conftest import REQUEST_TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flask import Flask
+    from flask import Flask, Response
 
     from tests.http.conftest import Api, Log, Reply
 
@@ -94,15 +94,40 @@ def test_the_head_of_a_stream_is_made_while_the_engine_works(api: Api) -> None:
     def note(_app: Flask, **_: object) -> None:
         made.set()
 
-    with request_finished.connected_to(note, api.app):
-        caller = threading.Thread(target=lambda: replies.append(api.post(STREAM)))
-        caller.start()
-        assert made.wait(10)
-    assert api.engine.running == 1
-    assert not replies
-    api.engine.release.set()
-    caller.join()
+    caller = threading.Thread(target=lambda: replies.append(api.post(STREAM)), daemon=True)
+    try:
+        with request_finished.connected_to(note, api.app):
+            caller.start()
+            assert made.wait(10)
+        assert api.engine.running == 1
+    finally:
+        api.engine.release.set()
+    caller.join(10)
     assert [reply.status for reply in replies] == [200]
+
+
+def test_a_stream_whose_first_piece_cannot_be_made_frees_the_engine(
+    api: Api, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError
+
+    monkeypatch.setattr(GET_DATA, "event", fail)
+    api.answers(hold_after=1)
+    api.post(STREAM).assert_error(500)
+    assert api.engine.running == 0
+    assert usage(log) == (500, 2, 1, None)
+
+
+def test_a_stream_whose_head_cannot_be_made_frees_the_engine(api: Api) -> None:
+    def fail(_app: Flask, response: Response, **_: object) -> None:
+        if response.is_streamed:
+            raise RuntimeError
+
+    api.answers(hold_after=1)
+    with request_finished.connected_to(fail, api.app):
+        api.post(STREAM).assert_error(500)
+    assert api.engine.running == 0
 
 
 def test_an_engine_that_fails_in_the_middle_of_a_whole_answer_gives_a_status(api: Api, log: Log) -> None:

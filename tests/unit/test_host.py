@@ -1,8 +1,9 @@
-"""The engine host, without an engine: what it tells of its attempts."""
+"""The engine host, without an engine: what it tells of its attempts, and its folder."""
 
 from __future__ import annotations
 
 import signal
+import socket
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.engines.vllm import collector, host
-from gateway.engines.vllm.link import Progress
+from gateway.engines.vllm.link import SOCKET_NAME, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,3 +64,14 @@ def test_an_engine_counts_from_the_beginning_of_its_own_attempt(attempts: Attemp
         attempts.run()
     assert attempts.told == [(15, 1), (10, 1), (10, 2)]  # the import is a part of the first
     assert Progress.read(tmp_path).phase == "ready"
+
+
+def test_a_host_removes_the_sockets_of_one_that_was_killed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (SOCKET_NAME, "i1.1.0", "0d0c8b3c-8f3e-4a1e-9d5c-6f0f5d2f6a11"):
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / name))
+    (tmp_path / "progress.json").write_text("{}")
+    (tmp_path / "metrics").mkdir()
+    made = host.Host(tmp_path, "", [])
+    assert {path.name for path in tmp_path.iterdir()} == {SOCKET_NAME, "metrics", "progress.json"}
+    made._listener.close()  # noqa: SLF001

@@ -134,7 +134,7 @@ def install() -> None:
     before_update, before_stats = Scheduler.update_from_output, Scheduler.make_stats
 
     def update_from_output(scheduler: Scheduler, *args: Any, **kwargs: Any) -> dict[int, Any]:
-        if scheduler.num_spec_tokens or scheduler.parallel_config.pipeline_parallel_size > 1:
+        if not coalesces(scheduler):
             told: dict[int, Any] = before_update(scheduler, *args, **kwargs)
             return told
         coalescer.begin(len(scheduler.running))
@@ -149,6 +149,11 @@ def install() -> None:
         return None
 
     Scheduler.update_from_output, Scheduler.make_stats = update_from_output, make_stats
+
+
+def coalesces(scheduler: Scheduler) -> bool:
+    """Whether anything is kept at all."""
+    return not scheduler.num_spec_tokens and scheduler.parallel_config.pipeline_parallel_size == 1
 
 
 def _can_wait(output: EngineCoreOutput, request: Request) -> bool:

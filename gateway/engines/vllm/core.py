@@ -12,9 +12,8 @@
 - Five more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
-`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what, `reading.py` keeps a request that
-cannot be read from harming others, `polling.py` waits for them, `coalesce.py` and `sending.py` are about what
-it tells its clients.
+`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what. `polling.py` waits for requests, and
+`reading.py` keeps one that cannot be read from harming others. `coalesce.py` and `sending.py` tell clients of outputs.
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ class Host:
         self._statistics = True
         self._clients: dict[Connection, int | None] = {}  # to the slot that each has in this epoch
         self._orphans: list[int] = []  # slots of this epoch whose client has died
-        for left in folder.glob("*"):
-            if left.is_socket():  # of a host that was killed
-                left.unlink()
+        _remove_sockets(folder)  # of a host that was killed
         self._listener = Listener(str(folder / SOCKET_NAME), "AF_UNIX", backlog=SLOTS)
 
     def run(self) -> NoReturn:
@@ -257,9 +255,13 @@ def _engine(
             for process in manager.processes:
                 process.kill()
             manager.shutdown(timeout=1.0)
-        for path in folder.glob("*"):
-            if path.is_socket() and path.name != SOCKET_NAME:
-                path.unlink(missing_ok=True)
+        _remove_sockets(folder, but=SOCKET_NAME)
+
+
+def _remove_sockets(folder: Path, but: str = "") -> None:
+    for path in folder.glob("*"):
+        if path.is_socket() and path.name != but:
+            path.unlink(missing_ok=True)  # a worker that lets go of one removes it itself
 
 
 def main(argv: list[str]) -> NoReturn:

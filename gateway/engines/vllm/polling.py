@@ -11,7 +11,6 @@ waits for. Here the kernel says which have stirred.
 from __future__ import annotations
 
 import select
-from types import SimpleNamespace
 from typing import Any
 
 import vllm.v1.engine.core
@@ -56,7 +55,7 @@ class Poller:
                 return ready
 
 
-class _Zmq(SimpleNamespace):
+class _Zmq:
     """The module `zmq`, but for its Poller."""
 
     Poller = Poller

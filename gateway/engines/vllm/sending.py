@@ -2,11 +2,12 @@
 
 VLLM leaves that to a thread of its own. It is woken, waits until the thread that computes gives Python's lock away,
 which by then is busy with the next step, packs the message and sends it: most of a millisecond, for a message that
-takes a tenth of one, before a caller's first token is on its way. Since outputs are coalesced (`coalesce.py`) there
+takes a tenth of one, before a caller's first token is on its way. Where outputs are coalesced (`coalesce.py`) there
 are few messages, so the thread that computes packs and sends them itself, before it goes on.
 
 `install` runs in the engine host before it forks EngineCore. It bends two things of vLLM 0.32's EngineCoreProc (proven
-by `tests/engine/test_vllm_internals.py`). With a coordinator, as of data-parallel engines, all is left as vLLM has it.
+by `tests/engine/test_vllm_internals.py`). Where nothing is coalesced, or there is a coordinator, as of data-parallel
+engines, all is left as vLLM has it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import zmq
 from vllm.utils.network_utils import make_zmq_socket
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.serial_utils import MsgpackEncoder
+
+from gateway.engines.vllm.coalesce import coalesces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +46,11 @@ class Outbox(queue.Queue[Any]):
             while self.queue:
                 send(self.queue.popleft())
             self._send = send
+
+    def close(self) -> None:
+        """Send nothing more: what is put from now on comes too late for anybody."""
+        with self.mutex:
+            self._send = _forget
 
     def _put(self, item: Any) -> None:  # called with the mutex
         if self._send is None:
@@ -81,6 +89,10 @@ class Sender:
         self._ended.wait()
 
 
+def _forget(_: object) -> None:
+    pass
+
+
 def install() -> None:
     """Bend vLLM's EngineCore in this process, and so in every EngineCore that is forked from it."""
 
@@ -94,7 +106,7 @@ def install() -> None:
 def _process_output_sockets(
     core: EngineCoreProc, output_paths: list[str], coord_output_path: str | None, engine_index: int
 ) -> None:
-    if coord_output_path is not None:
+    if coord_output_path is not None or not coalesces(core.scheduler):
         _vllm_process_output_sockets(core, output_paths, coord_output_path, engine_index)
         return
     with zmq.Context() as context, ExitStack() as stack:
@@ -104,3 +116,4 @@ def _process_output_sockets(
         sender = Sender(sockets, engine_index)
         core.output_queue.open(sender.send)
         sender.wait()
+        core.output_queue.close()  # before the sockets

@@ -22,7 +22,7 @@ _STOP_SECONDS = 10.0
 _FEW_CORES = 4
 _RESTART_SECONDS = 1.0
 _LONGEST_SOCKET_PATH = 107  # unix(7)
-_VLLM_SOCKET_NAME = len("/00000000-0000-0000-0000-000000000000")
+_VLLM_SOCKET_NAME_LENGTH = len("/00000000-0000-0000-0000-000000000000")
 
 # A process that is forked while `Popen` waits for its child's exec holds the pipe that `Popen` waits on, which then
 # waits for ever. gunicorn forks workers whenever it likes: so a fork waits here.
@@ -73,7 +73,7 @@ def host_environment(folder: Path) -> dict[str, str]:
     behind for each engine that it has started, so these are in the gateway's private folder, which goes at its end.
     """
     given = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
-    if len(str(folder)) + _VLLM_SOCKET_NAME <= _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(folder)) + _VLLM_SOCKET_NAME_LENGTH <= _LONGEST_SOCKET_PATH:
         given.setdefault("VLLM_RPC_BASE_PATH", str(folder))
     return given
 
