@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from vllm.renderers import base
 
 from gateway.engine import Cancelled, Chunk, Finish, Message, OpenAIRequest, Sampling
 from gateway.engines.vllm import completion
@@ -61,33 +60,6 @@ def test_a_request_tells_what_it_needs_before_it_begins(vllm_engine: VllmEngine)
     assert prepared.limits == (7, 7, 7)
     assert vllm_engine.load() == (0, 0)
     prepared.cancel()
-
-
-@pytest.mark.parametrize(("operation", "handed_over"), [("chat.completions", 2), ("completions", 1)])
-def test_only_what_is_long_is_rendered_in_another_thread(
-    vllm_engine: VllmEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    operation: Literal["chat.completions", "completions"],
-    handed_over: int,
-) -> None:
-    """The template and the tokenizer."""
-    submitted: list[object] = []
-    submit = base._SwappableExecutor.submit  # noqa: SLF001
-
-    def note(executor: Any, work: Any) -> Any:
-        submitted.append(work)
-        return submit(executor, work)
-
-    monkeypatch.setattr(base._SwappableExecutor, "submit", note)  # noqa: SLF001
-    body = {"prompt": "Llama 2 is"} if operation == "completions" else {}
-    short = prepare(vllm_engine, operation, **body)
-    assert not submitted
-    monkeypatch.setattr(completion, "_SHORT", 10)
-    long = prepare(vllm_engine, operation, **body)
-    assert len(submitted) == handed_over
-    assert long.prompt_tokens == short.prompt_tokens > 0
-    short.cancel()
-    long.cancel()
 
 
 def test_prompts_of_a_list_are_counted_together(vllm_engine: VllmEngine) -> None:

@@ -129,19 +129,6 @@ def test_openais_api_is_served_as_openai_py_does_it() -> None:
     assert create_error_response(ValueError("x")).error.code == 400
 
 
-def test_prompts_are_rendered_as_openai_py_does_it() -> None:
-    from vllm.renderers.base import BaseRenderer  # noqa: PLC0415
-    from vllm.renderers.hf import HfRenderer  # noqa: PLC0415
-
-    made = inspect.getsource(HfRenderer.__init__)
-    assert "self._apply_chat_template_async = make_async(\n            safe_apply_chat_template," in made
-    assert "self._tokenize_prompt_async = make_async(\n            self._tokenize_prompt," in inspect.getsource(
-        BaseRenderer.__init__
-    )
-    # A copy of the tokenizer for each thread that renders, and one for whoever renders in the event loop.
-    assert "self.tokenizer, config.model_config.renderer_num_workers + 1" in made
-
-
 def test_outputs_are_read_as_run_py_does_it() -> None:
     from vllm.outputs import RequestOutput  # noqa: PLC0415
     from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway.engine")
 
-_SHORT = 4096
-"""Characters that take the event loop less than a millisecond to render."""
-
 _EVENT = "data: "
 _DONE = "[DONE]"
 _ERROR = '{"error"'
@@ -57,7 +54,6 @@ class Completion:
     def __init__(self, session: Session, request: OpenAIRequest, loop: asyncio.AbstractEventLoop) -> None:
         self.prompt_tokens = 0
         self.limits: tuple[int, ...] = ()
-        self.is_short = False
         self._session = session
         self._request = request
         self._loop = loop
@@ -85,7 +81,6 @@ class Completion:
         # Here, not in the event loop: a large body would stop every stream while it is looked at.
         body = checked(self._request, self._session.encoder.template)
         self._request = replace(self._request, body=body)
-        self.is_short = _characters(body) <= _SHORT
         self._loop.call_soon_threadsafe(self._begin)
         event = self._events.get(timeout)
         if isinstance(event, _Understood):
@@ -278,16 +273,3 @@ class _Feed:
             output = self._waiting.popleft()
             finished = output.finished
             yield output
-
-
-def _characters(value: object) -> int:
-    """How long the texts in a body are together, names included."""
-    match value:
-        case str():
-            return len(value)
-        case dict():
-            return sum(len(name) + _characters(one) for name, one in value.items())
-        case list():
-            return sum(map(_characters, value))
-        case _:
-            return 0

@@ -20,7 +20,7 @@ from vllm.entrypoints.openai.models.protocol import BaseModelPath
 from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
-from vllm.renderers.hf import HfRenderer, safe_apply_chat_template
+from vllm.renderers.hf import HfRenderer
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.tokenizers.hf import get_cached_tokenizer
 
@@ -30,7 +30,7 @@ from gateway.engines.vllm.refusals import Names
 from gateway.errors import GatewayError, InternalError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from vllm.inputs.engine import TokensInput
     from vllm.outputs import RequestOutput
@@ -42,13 +42,7 @@ if TYPE_CHECKING:
 
 
 class Meter(Protocol):
-    """What a request's prompts are given to in place of vLLM's engine.
-
-    Attributes:
-        is_short: whether its texts take no time worth mentioning to be rendered.
-    """
-
-    is_short: bool
+    """What a request's prompts are given to in place of vLLM's engine."""
 
     def generate(
         self, prompt: TokensInput, params: SamplingParams, options: dict[str, Any]
@@ -87,14 +81,11 @@ class OpenAIServing:
         }
         shown = ("enable_prompt_tokens_details", "enable_force_include_usage", "return_tokens_as_token_ids")
         written = {name: flags[name] for name in shown if name in flags}
-        renderer = HfRenderer(llm.vllm_config, get_cached_tokenizer(encoder.tokenizer))
-        renderer._apply_chat_template_async = _here_if_short(  # noqa: SLF001
-            safe_apply_chat_template,
-            renderer._apply_chat_template_async,  # noqa: SLF001
+        chats = OnlineRenderer(
+            model_config=llm.model_config,
+            renderer=HfRenderer(llm.vllm_config, get_cached_tokenizer(encoder.tokenizer)),
+            **shared,
         )
-        for one in (renderer, llm.renderer):
-            one._tokenize_prompt_async = _here_if_short(one._tokenize_prompt, one._tokenize_prompt_async)  # noqa: SLF001
-        chats = OnlineRenderer(model_config=llm.model_config, renderer=renderer, **shared)
         chats.warmup()
         texts = OnlineRenderer(model_config=llm.model_config, renderer=llm.renderer, **shared)
         self._chat = OpenAIServingChat(client, models, "assistant", online_renderer=chats, **shared, **written)
@@ -148,18 +139,6 @@ class OpenAIServing:
                 return refusals.told(error, words, fault.param, names)
             case _:
                 return InternalError(fault.type)
-
-
-def _here_if_short(render: Callable[..., Any], elsewhere: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """What vLLM hands to another thread, for the event loop to go on meanwhile, is done in the loop where it is short.
-
-    To hand it over and back, with Python's lock each time, takes longer then than to do it.
-    """
-
-    async def rendered(*args: Any, **kwargs: Any) -> Any:
-        return render(*args, **kwargs) if current.get().is_short else await elsewhere(*args, **kwargs)
-
-    return rendered
 
 
 class _Client:
