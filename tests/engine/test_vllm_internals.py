@@ -57,15 +57,6 @@ def test_clients_are_told_as_sending_py_expects() -> None:
     assert "self.output_thread.join(" in ending
 
 
-def test_requests_are_waited_for_as_polling_py_does_it() -> None:
-    from vllm.v1.engine import core  # noqa: PLC0415
-
-    assert inspect.getsource(core).count("zmq.Poller()") == 1
-    waiting = inspect.getsource(core.EngineCoreProc.process_input_sockets)
-    assert "poller.register(input_socket, zmq.POLLIN)" in waiting
-    assert "for input_socket, _ in poller.poll():" in waiting
-
-
 def test_the_scheduler_has_what_hold_py_bends() -> None:
     from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # noqa: PLC0415
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415

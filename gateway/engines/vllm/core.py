@@ -12,8 +12,8 @@
 - Five more utility calls, which a client reaches through `call_utility_async`. They run between two steps of
   the engine, so what they count is exact.
 
-`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what. `polling.py` waits for requests, and
-`reading.py` keeps one that cannot be read from harming others. `coalesce.py` and `sending.py` tell clients of outputs.
+`hold.py` adds leases to the scheduler, `timings.py` takes down when it does what, `reading.py` keeps a request that
+cannot be read from harming others, `coalesce.py` and `sending.py` tell clients of outputs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vllm.v1.structured_output import StructuredOutputManager
 
 from gateway.cores import take_for_engine
 from gateway.engine import RATE_SECONDS
-from gateway.engines.vllm import cerr, coalesce, hold, polling, reading, sending, timings
+from gateway.engines.vllm import cerr, coalesce, hold, reading, sending, timings
 from gateway.engines.vllm.link import Progress
 from gateway.processes import die_with_parent
 
@@ -112,7 +112,6 @@ def install(folder: Path, progress: Progress) -> None:
     hold.install()
     timings.install()
     reading.install()
-    polling.install()
     sending.install()
     StructuredOutputManager.grammar_init = _grammar_init
 
