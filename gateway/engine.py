@@ -181,6 +181,9 @@ class OpenAIRequest:
         return replace(self, body={**self.body, "model": name})
 
 
+LONG_PROMPT = 4096
+"""Characters. The tokenizer takes milliseconds for more, and needs no turn: it computes beside Python."""
+
 LEASE_LOW = 64
 """How many ids are left of a lease when the engine asks for more: what it produces while that is seen to."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.answer import Answer, Record, Stopwatch, too_late
 from gateway.backlog import Backlog
-from gateway.engine import Message, Model, Sampling, Terms
+from gateway.engine import LONG_PROMPT, Message, Model, Sampling, Terms
 from gateway.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, UnavailableError
 from gateway.idempotency import Idempotency
 from gateway.keeper import Keeper
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from gateway.sealing import KeptAnswer
     from gateway.subscription import Caller
     from gateway.trail import Fact, Step, Trail
-
-# Characters. The tokenizer takes milliseconds for more, and needs no turn: it computes beside Python.
-_LONG_PROMPT = 4096
 
 # Places in the engine's queue between two priorities of products.
 _TURNS = 1 << 16
@@ -196,8 +193,7 @@ class Gateway:
         self._check_queue(admission)
         with trail.step("chat template"):
             try:
-                with turn.away():
-                    prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
+                prepared = self._engine.prepare(request.with_model(name), self._request_timeout)
             except TimeoutError:
                 raise too_late(stopwatch, stream=request.stream) from None
             if trail.on:
@@ -264,7 +260,7 @@ class Gateway:
         raise NotFoundError(f"Field `model` names no model that is served here. Served are: {served}.", param="model")
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
-        if sum(len(message.content) for message in messages) <= _LONG_PROMPT:
+        if sum(len(message.content) for message in messages) <= LONG_PROMPT:
             return self._engine.encode(messages)
         with turn.away():
             return self._engine.encode(messages)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from gateway.engine import Cancelled, Chunk, Finish, Message, OpenAIRequest, Sampling
-from gateway.engines.vllm import completion
+from gateway.engines.vllm import completion, openai
 from gateway.errors import InternalError, InvalidRequestError
+from gateway.turn import Urgency, turn
 from tests.gateways import some_terms
 from tests.server import wait_for
 
@@ -60,6 +62,47 @@ def test_a_request_tells_what_it_needs_before_it_begins(vllm_engine: VllmEngine)
     assert prepared.limits == (7, 7, 7)
     assert vllm_engine.load() == (0, 0)
     prepared.cancel()
+
+
+def test_a_conversation_of_text_is_understood_beside_the_event_loop(vllm_engine: VllmEngine) -> None:
+    loop, occupied, free = vllm_engine._loop, threading.Event(), threading.Event()  # noqa: SLF001 - to hold it up
+
+    def occupy() -> None:
+        occupied.set()
+        free.wait(60)
+
+    loop.call_soon_threadsafe(occupy)
+    assert occupied.wait(60)
+    try:
+        prepared = prepare(vllm_engine, max_tokens=3, stream=True)
+        assert prepared.prompt_tokens == len(vllm_engine.encode([Message("user", "Count from 1 to 300")]))
+        with pytest.raises(InvalidRequestError, match="context"):
+            prepare(vllm_engine, messages=[{"role": "user", "content": "too long " * 2000}])
+    finally:
+        free.set()
+    assert drain(prepared.start(some_terms(), 3))[1].completion_tokens == 3
+
+
+def test_long_conversations_are_read_beside_each_other(
+    vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are copies of the tokenizer, and in threads that have had their turn."""
+    monkeypatch.setattr(openai, "LONG_PROMPT", 100)
+    texts = [f"{number} and " * 90 for number in range(100, 112)]
+    found: dict[str, int] = {}
+
+    def read(text: str) -> None:
+        with turn.during(Urgency.QUESTION):
+            prepared = prepare(vllm_engine, messages=[{"role": "user", "content": text}], max_tokens=1)
+        found[text] = prepared.prompt_tokens
+        prepared.cancel()
+
+    threads = [threading.Thread(target=read, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == {text: len(vllm_engine.encode([Message("user", text)])) for text in texts}
 
 
 def test_prompts_of_a_list_are_counted_together(vllm_engine: VllmEngine) -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Cancelled, Chunk, Event, Finish
 from gateway.engines.vllm.body import checked
 from gateway.engines.vllm.lease import cap
-from gateway.engines.vllm.openai import current
+from gateway.engines.vllm.openai import current, in_event_loop, is_rendered_at_once
 from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
 from gateway.engines.vllm.timings import merged
 from gateway.errors import GatewayError, InternalError
 from gateway.relay import Relay
+from gateway.turn import turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
 
     from vllm.inputs.engine import TokensInput
     from vllm.outputs import RequestOutput
@@ -47,8 +50,10 @@ class _Understood:
 class Completion:
     """A request of OpenAI's, both `gateway.engine.Prepared` and `gateway.engine.EngineGeneration`.
 
-    vLLM's serving classes run as one task. They give their prompts to `generate`; the first of them that is read says
-    what the request needs, and waits for `start`.
+    vLLM's serving classes run as one coroutine. They give their prompts to `generate`; the first of them that is read
+    says what the request needs, and waits for `start`. That far the coroutine of a conversation of text waits for
+    nothing: it begins in the request's thread, which has it all understood without a word to another one, and goes on
+    in the event loop. Any other one is a task there from its beginning.
     """
 
     def __init__(self, session: Session, request: OpenAIRequest, loop: asyncio.AbstractEventLoop) -> None:
@@ -64,7 +69,9 @@ class Completion:
         self._terms: Terms | None = None
         self._asked = False
         self._told = 0  # ids that the events so far have accounted for
-        self._task: asyncio.Task[None] | None = None
+        self._context = copy_context()
+        self._work: Coroutine[Any, Any, None] | None = None
+        self._task: asyncio.Task[None] | None = None  # which does it in the event loop
         self._cancelling: asyncio.Task[None] | None = None
         self._failing: asyncio.Task[None] | None = None
         self._over = False
@@ -81,8 +88,14 @@ class Completion:
         # Here, not in the event loop: a large body would stop every stream while it is looked at.
         body = checked(self._request, self._session.encoder.template)
         self._request = replace(self._request, body=body)
-        self._loop.call_soon_threadsafe(self._begin)
-        event = self._events.get(timeout)
+        self._work = self._serve()
+        if is_rendered_at_once(self._request):
+            self._do_what_needs_no_wait(self._work)
+            event = self._events.get(timeout)
+        else:
+            self._loop.call_soon_threadsafe(self._begin)
+            with turn.away():
+                event = self._events.get(timeout)
         if isinstance(event, _Understood):
             self.prompt_tokens, self.limits = event.prompt_tokens, event.limits
         else:
@@ -118,7 +131,16 @@ class Completion:
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._loop.call_soon_threadsafe(partial(self._extend, lease, last=last))
 
-    # In the event loop.
+    def _do_what_needs_no_wait(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            waits_for = self._context.run(work.send, None)
+        except StopIteration:  # it was refused, and that told
+            return
+        if waits_for is not None:
+            work.close()
+            raise TypeError("vLLM waited for something outside of its event loop")
+
+    # In the event loop, but for what is done before that.
 
     def generate(
         self, prompt: TokensInput, params: SamplingParams, options: dict[str, Any]
@@ -139,6 +161,7 @@ class Completion:
             prompt_tokens = sum(len(one.submission.prompt["prompt_token_ids"]) for one in self._feeds)
             limits = tuple(params.max_tokens or 0 for params in self._params() for _ in range(params.n))
             self._events.put(_Understood(prompt_tokens, limits))
+            await _going_on_in_event_loop()
         await self._admitted.wait()
         assert self._terms is not None  # noqa: S101 - `start` sets them before it admits
         feed.run.start(self._terms)
@@ -146,12 +169,15 @@ class Completion:
             yield output
 
     def _begin(self) -> None:
-        self._task = self._loop.create_task(self._serve())
+        assert self._work is not None  # noqa: S101 - `prepare` makes it
+        self._task = self._loop.create_task(self._work, context=self._context)
 
     def _admit(self, max_tokens: int) -> None:
         for params in self._params():
             cap(params, max_tokens)
         self._admitted.set()
+        if self._task is None and not self._over:
+            self._begin()
 
     def _extend(self, lease: Lease, *, last: bool) -> None:
         for feed in self._feeds:
@@ -215,6 +241,8 @@ class Completion:
             await self._empty_the_engine()
         if not self._feeds or not all(feed.ended for feed in self._feeds):
             self._stop(Cancelled(self._produced()))
+        if self._task is None and self._work is not None:  # it never came here
+            self._work.close()
 
     async def _give_up(self, error: GatewayError) -> None:
         """A part failed: take out the others."""
@@ -237,6 +265,13 @@ class Completion:
         if not self._over:
             self._over = True
             self._events.put(event)
+
+
+@coroutine
+def _going_on_in_event_loop() -> Generator[None]:
+    """Where a coroutine waits that was begun in a request's thread, until the event loop has it."""
+    if not in_event_loop():
+        yield
 
 
 class _Feed:
