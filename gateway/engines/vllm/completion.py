@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.engine import Cancelled, Chunk, Event, Finish
 from gateway.engines.vllm.body import checked
+from gateway.engines.vllm.chunks import Form, is_plain
 from gateway.engines.vllm.lease import cap
 from gateway.engines.vllm.openai import current, in_event_loop, is_rendered_at_once
 from gateway.engines.vllm.refusals import Names
@@ -69,6 +70,8 @@ class Completion:
         self._terms: Terms | None = None
         self._asked = False
         self._told = 0  # ids that the events so far have accounted for
+        self._plain = False
+        self._form: Form | None = None  # of the chunks in the middle of a plain stream, once vLLM has written one
         self._context = copy_context()
         self._work: Coroutine[Any, Any, None] | None = None
         self._task: asyncio.Task[None] | None = None  # which does it in the event loop
@@ -88,6 +91,7 @@ class Completion:
         # Here, not in the event loop: a large body would stop every stream while it is looked at.
         body = checked(self._request, self._session.encoder.template)
         self._request = replace(self._request, body=body)
+        self._plain = self._session.openai.writes_plainly and is_plain(self._request)
         self._work = self._serve()
         if is_rendered_at_once(self._request):
             self._do_what_needs_no_wait(self._work)
@@ -205,7 +209,16 @@ class Completion:
         if data.startswith(_ERROR):
             raise InternalError("vLLM failed to write a stream")
         if data != _DONE:
+            if self._plain and self._form is None:
+                self._form = Form.of(self._request, data, self._feeds[0].text)
             self._tell(data)
+
+    def tell_text(self, text: str) -> bool:
+        """Tell the next text of a plain stream without vLLM's classes; False where they are to do it."""
+        if self._form is None:
+            return False
+        self._tell(self._form.chunk(text))
+        return True
 
     def _tell(self, body: str) -> None:
         produced = self._produced()
@@ -284,6 +297,8 @@ class _Feed:
         self.reasons: dict[int, str | None] = {}
         self.cached_tokens = 0
         self.ended = False  # by itself
+        self.text = ""  # of its first choice in the last output that was read
+        self._unread: list[int] = []  # ids of texts that were told already
         self._waiting: deque[RequestOutput] = deque()
         self._ready = asyncio.Event()
 
@@ -296,6 +311,12 @@ class _Feed:
         self.cached_tokens = max(self.cached_tokens, output.num_cached_tokens or 0)
         self.reasons |= {choice.index: choice.finish_reason for choice in output.outputs}
         self.ended = output.finished
+        choice = output.outputs[0]
+        if not output.finished and not self._waiting and self._completion.tell_text(choice.text):
+            self._unread += choice.token_ids
+            return
+        if self._unread:  # for the usage, which vLLM's classes count
+            choice.token_ids, self._unread = [*self._unread, *choice.token_ids], []
         self._waiting.append(output)
         self._ready.set()
 
@@ -306,5 +327,5 @@ class _Feed:
                 self._ready.clear()
                 await self._ready.wait()
             output = self._waiting.popleft()
-            finished = output.finished
+            finished, self.text = output.finished, output.outputs[0].text
             yield output

@@ -31,6 +31,7 @@ from vllm.tokenizers.hf import get_cached_tokenizer
 from gateway.engine import LONG_PROMPT
 from gateway.engines.vllm import refusals
 from gateway.engines.vllm.body import kind_of
+from gateway.engines.vllm.chunks import passes_text_on
 from gateway.engines.vllm.refusals import Names
 from gateway.errors import GatewayError, InternalError, NotFoundError, UnavailableError
 from gateway.turn import turn
@@ -71,6 +72,10 @@ class OpenAIServing:
         names: what requests may call the model; answers show the first.
         encoder: keeps control tokens out of what callers write.
         flags: of `arguments.SERVING`, those that the operator set.
+
+    Attributes:
+        writes_plainly: whether a chunk says no more than a text where the request asks for no more: the operator may
+            want a usage in each, or thoughts apart.
     """
 
     def __init__(self, llm: AsyncLLM, names: Sequence[str], encoder: PromptEncoder, flags: Mapping[str, Any]) -> None:
@@ -98,6 +103,7 @@ class OpenAIServing:
         chats.warmup()
         texts = OnlineRenderer(model_config=llm.model_config, renderer=llm.renderer, **shared)
         self._chat = OpenAIServingChat(client, models, "assistant", online_renderer=chats, **shared, **written)
+        self.writes_plainly = passes_text_on(self._chat.parser_cls) and not written.get("enable_force_include_usage")
         self._completion = OpenAIServingCompletion(
             client, models, online_renderer=texts, request_logger=None, **written
         )
