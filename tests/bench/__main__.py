@@ -6,9 +6,8 @@ import datetime as dt
 import os
 import signal
 import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from gateway.engines.vllm.supervisor import set_engine_environment
 from gateway.settings import SettingsError, load_settings
@@ -45,8 +44,7 @@ def main() -> None:
         if to_the_end and {"a", "c"} <= set(chosen.sides):
             starts = startup.measure(chosen.starts)
         if to_the_end and set(chosen.sides) - {"e"}:
-            with tempfile.TemporaryDirectory() as folder, loaded(Path(folder), chosen, settings) as sides:
-                result = rounds.measure(sides, chosen)
+            result = rounds.measure(partial(loaded, chosen, settings), chosen)
     except KeyboardInterrupt:
         if front is None:
             sys.exit("stopped before the end of the first round: there is nothing to report")

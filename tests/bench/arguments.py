@@ -42,6 +42,7 @@ class Arguments:
         sides: letters of `SIDES`, in their order.
         operations: what the gateway is asked for; the servers that have no Get Data get chat completions.
         rounds: how often each side runs each cell.
+        loadings: how often all sides are loaded for them, in one order and then in the other.
         starts: how often each side is started.
         levels: how many requests at a time.
         workers: how many workers the front end by itself is measured with.
@@ -52,6 +53,7 @@ class Arguments:
     sides: str
     operations: tuple[Operation, ...]
     rounds: int
+    loadings: int
     starts: int
     levels: tuple[int, ...]
     workers: tuple[int, ...]
@@ -93,7 +95,10 @@ def parse(argv: Sequence[str]) -> Arguments:
         default=OPERATIONS,
         help=f"of the gateway, comma-separated (default {','.join(OPERATIONS)})",
     )
-    parser.add_argument("--rounds", type=_count, help="rounds of all cells (default 7; claims need 6)")
+    parser.add_argument("--rounds", type=_count, help="rounds of all cells (default 8; claims need 6)")
+    parser.add_argument(
+        "--loadings", type=_count, help="of all sides, for these rounds (default 2, and 1 with --quick)"
+    )
     parser.add_argument("--starts", type=_count_or_none, help="start-ups of each side (default 3; 0 for none)")
     parser.add_argument(
         "--levels",
@@ -109,10 +114,12 @@ def parse(argv: Sequence[str]) -> Arguments:
         "--output", type=Path, default=_OUTPUT, help="the report's file, with an .svg beside it (default var/bench.md)"
     )
     found = parser.parse_args(argv)
+    rounds = found.rounds or (2 if found.quick else 8)
     return Arguments(
         sides="".join(letter for letter in SIDES if letter in found.sides),
         operations=found.operations,
-        rounds=found.rounds or (2 if found.quick else 7),
+        rounds=rounds,
+        loadings=min(found.loadings or (1 if found.quick else 2), rounds),
         starts=(1 if found.quick else 3) if found.starts is None else found.starts,
         levels=found.levels,
         workers=found.workers,

@@ -72,13 +72,17 @@ def _setting(run: Run) -> str:
         "Gateway": f"{run.settings.workers} worker, {run.settings.threads} threads, SQLite; a product with every "
         "limit, ledger, metrics and logs on",
         "LiteLLM": run.litellm,
-        "Work": f"{run.arguments.rounds} rounds; requests in a round, each side: {counts}; greedy, {MAX_TOKENS} output "
-        "tokens each",
+        "Work": f"{run.arguments.rounds} rounds, all sides loaded {_times(run.arguments.loadings)}; requests in a "
+        f"round, each side: {counts}; greedy, {MAX_TOKENS} output tokens each",
     }
     told = """Medians of the rounds, with the least and the largest in brackets. A ratio is formed within each round,
 the sides of which ran one after the other."""
     setting = table(["", ""], [[name, value] for name, value in rows.items()])
     return f"{told}\n\n![The figures below as a plot]({run.arguments.plot.name})\n\n{setting}"
+
+
+def _times(loadings: int) -> str:
+    return "once" if loadings == 1 else f"{loadings} times, and each time the other way round"
 
 
 def _engine_environment() -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from tests.bench import litellm, machine
 from tests.bench.caller import PEPPER, make_key
@@ -17,7 +19,6 @@ from tests.server import GatewayServer, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from gateway.settings import Settings
     from tests.bench.arguments import Arguments
@@ -118,34 +119,66 @@ class Http:
 
 
 @contextmanager
-def loaded(folder: Path, chosen: Arguments, settings: Settings) -> Iterator[dict[Name, Side]]:
-    """The sides that were asked for, loaded and ready, on the same settings; nothing of them is left at the end."""
-    sides: dict[Name, Side] = {}
-    model = settings.model_names[0]
+def loaded(chosen: Arguments, settings: Settings, number: int = 0) -> Iterator[dict[Name, Side]]:
+    """The sides that were asked for, loaded and ready, on the same settings; nothing of them is left at the end.
+
+    Args:
+        chosen: says which.
+        settings: the gateway's, which all have.
+        number: how often that was done before; every other time they are loaded the other way round.
+    """
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         client = stack.enter_context(Child("tests.bench.client"))
-        if "a" in chosen.sides:
-            bare = stack.enter_context(Child("tests.bench.bare"))
-            bare.receive()
-            sides["bare"] = Bare(bare)
-        if "b" in chosen.sides:
-            serve = stack.enter_context(serving(folder, settings, os.environ, SERVE_FLAGS))
-            _place(_parts_of_serve(serve))
-            target = Target(serve.port, "none", "chat", model)
-            sides["serve"] = Http(target, client, lambda: _parts_of_serve(serve), lambda prompt: _ids(serve, prompt))
-        if "c" in chosen.sides:
-            key = make_key(folder)
-            server = stack.enter_context(running(folder, **gateway_environment(), GATEWAY_KEY_PEPPER=PEPPER))
-            for operation in chosen.operations:
-                target = Target(server.port, key, operation, model)
-                sides[operation] = Http(target, client, lambda: _parts_of_gateway(server))
-        if "d" in chosen.sides:
-            behind = f"{serve.url}/v1"
-            proxy = stack.enter_context(litellm.proxying(folder, behind, model, settings.workers))
+        loader = _Loader(stack, folder, client, chosen, settings)
+        loads = [load for letter, load in loader.by_letter.items() if letter in chosen.sides]
+        for load in loads if number % 2 == 0 else reversed(loads):
+            load()
+        yield {name: loader.sides[name] for name in get_args(Name) if name in loader.sides}
+
+
+class _Loader:
+    """Loads sides one after the other, for as long as the stack is there."""
+
+    def __init__(self, stack: ExitStack, folder: Path, client: Child, chosen: Arguments, settings: Settings) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._client = client
+        self._chosen = chosen
+        self._settings = settings
+        self.sides: dict[Name, Side] = {}
+        self.by_letter: dict[str, Callable[[], None]] = {"a": self._bare, "b": self._serve, "c": self._gateway}
+
+    @property
+    def _model(self) -> str:
+        return self._settings.model_names[0]
+
+    def _bare(self) -> None:
+        bare = self._stack.enter_context(Child("tests.bench.bare"))
+        bare.receive()
+        self.sides["bare"] = Bare(bare)
+
+    def _serve(self) -> None:
+        """And what stands in front of it."""
+        serve = self._stack.enter_context(serving(self._folder, self._settings, os.environ, SERVE_FLAGS))
+        _place(_parts_of_serve(serve))
+        target = Target(serve.port, "none", "chat", self._model)
+        self.sides["serve"] = Http(
+            target, self._client, lambda: _parts_of_serve(serve), lambda prompt: _ids(serve, prompt)
+        )
+        if "d" in self._chosen.sides:
+            behind, workers = f"{serve.url}/v1", self._settings.workers
+            proxy = self._stack.enter_context(litellm.proxying(self._folder, behind, self._model, workers))
             _place(_parts_of_proxy(proxy, serve))
-            target = Target(proxy.port, proxy.key, "chat", model)
-            sides["litellm"] = Http(target, client, lambda: _parts_of_proxy(proxy, serve))
-        yield sides
+            target = Target(proxy.port, proxy.key, "chat", self._model)
+            self.sides["litellm"] = Http(target, self._client, lambda: _parts_of_proxy(proxy, serve))
+
+    def _gateway(self) -> None:
+        key = make_key(self._folder)
+        server = self._stack.enter_context(running(self._folder, **gateway_environment(), GATEWAY_KEY_PEPPER=PEPPER))
+        for operation in self._chosen.operations:
+            target = Target(server.port, key, operation, self._model)
+            self.sides[operation] = Http(target, self._client, lambda: _parts_of_gateway(server))
 
 
 def _ids(serve: VllmServer, prompt: str) -> list[int]:

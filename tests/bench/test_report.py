@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ class Paced(PretendedSide):
 def result() -> Result:
     speeds: dict[Name, float] = {"bare": 1000, "serve": 900, "get-data": 990, "chat": 890, "litellm": 500}
     sides: dict[Name, Side] = {name: Paced(name, speed) for name, speed in speeds.items()}
-    return rounds.measure(sides, CHOSEN, rest=0.01)
+    return rounds.measure(lambda _number: nullcontext(sides), CHOSEN, rest=0.01)
 
 
 def rendered(result: Result | None) -> str:

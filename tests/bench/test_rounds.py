@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ from tests.bench import arguments, rounds
 from tests.bench.load import MAX_TOKENS, Load, Outcome, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from tests.bench.rounds import Loading
     from tests.bench.sides import Name, Side
 
 
@@ -44,11 +46,12 @@ class PretendedSide:
         return {"front": [os.getpid()], "engine": [os.getpid()]}
 
 
-def pretend(diary: list[tuple[str, Load]], tokens: Callable[[int], int] = lambda _turn: MAX_TOKENS) -> dict[Name, Side]:
-    return {
+def pretend(diary: list[tuple[str, Load]], tokens: Callable[[int], int] = lambda _turn: MAX_TOKENS) -> Loading:
+    sides: dict[Name, Side] = {
         "bare": PretendedSide("bare", diary, lambda _turn: MAX_TOKENS),
         "get-data": PretendedSide("get-data", diary, tokens),
     }
+    return lambda _number: nullcontext(sides)
 
 
 CHOSEN = arguments.parse(["--rounds", "3", "--levels", "2", "--quick"])
@@ -70,6 +73,28 @@ def test_sides_take_turns_with_the_same_prompts() -> None:
         assert all(len(series.tokens_per_second) == 3 for series in sides.values())
 
 
+def test_sides_are_loaded_more_than_once() -> None:
+    diary: list[tuple[str, Load]] = []
+    loaded: list[str] = []
+
+    @contextmanager
+    def load(number: int) -> Iterator[dict[Name, Side]]:
+        loaded.append(f"load {number} after {len(diary)}")
+        with pretend(diary)(number) as sides:
+            yield dict(sides)
+        loaded.append(f"unload {number}")
+
+    chosen = arguments.parse(["--rounds", "5", "--loadings", "2", "--levels", "2", "--quick"])
+    result = rounds.measure(load, chosen, rest=0)
+    warm_up, round_ = 4, 4
+    begun = warm_up + 2 * round_
+    assert loaded == ["load 0 after 0", "unload 0", f"load 1 after {begun}", "unload 1"]
+    assert result.rounds == 5
+    assert len(diary) == 2 * warm_up + 5 * round_
+    for sides in result.series.values():
+        assert all(len(series.tokens_per_second) == 5 for series in sides.values())
+
+
 def test_sides_that_did_different_work_are_not_compared() -> None:
     with pytest.raises(rounds.UnequalError):
         rounds.measure(pretend([], lambda turn: MAX_TOKENS if turn < 8 else MAX_TOKENS - 1), CHOSEN, rest=0)
@@ -80,13 +105,15 @@ def test_prompts_with_short_answers_are_no_measure() -> None:
         rounds.measure(pretend([], lambda _turn: 3), CHOSEN, rest=0)
 
 
-def test_what_is_broken_off_leaves_whole_rounds() -> None:
+@pytest.mark.parametrize("loadings", ["1", "3"])
+def test_what_is_broken_off_leaves_whole_rounds(loadings: str) -> None:
     def tokens(turn: int) -> int:
         if turn > 10:
             raise KeyboardInterrupt
         return MAX_TOKENS
 
-    result = rounds.measure(pretend([], tokens), CHOSEN, rest=0)
+    chosen = arguments.parse(["--rounds", "3", "--loadings", loadings, "--levels", "2", "--quick"])
+    result = rounds.measure(pretend([], tokens), chosen, rest=0)
     assert result.rounds == 1
     assert result.same_text == (8, 8)  # and not those of the round that was broken off
     for sides in result.series.values():
