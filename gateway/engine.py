@@ -413,7 +413,7 @@ class Engine(Protocol):
 
         Args:
             request: its `model` is one that is served.
-            timeout: most seconds to take.
+            timeout: most seconds to wait for another thread, if it takes one; the turn is given away meanwhile.
 
         Raises:
             InvalidRequestError: it is at fault, or the model cannot do what it asks for.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench import arguments, rounds
+from gateway.settings import load_settings
+from tests.bench import arguments, rounds, sides
 from tests.bench.load import MAX_TOKENS, Load, Outcome, Sample
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def test_sides_take_turns_with_the_same_prompts() -> None:
     assert all(one == other for (_, one), (_, other) in pairs)
     assert len({tuple(load.prompts) for (_, load), _ in pairs}) == len(pairs)
     assert result.rounds == 3
-    for sides in result.series.values():
-        assert all(len(series.tokens_per_second) == 3 for series in sides.values())
+    for found in result.series.values():
+        assert all(len(series.tokens_per_second) == 3 for series in found.values())
 
 
 def test_sides_are_loaded_more_than_once() -> None:
@@ -91,8 +92,21 @@ def test_sides_are_loaded_more_than_once() -> None:
     assert loaded == ["load 0 after 0", "unload 0", f"load 1 after {begun}", "unload 1"]
     assert result.rounds == 5
     assert len(diary) == 2 * warm_up + 5 * round_
-    for sides in result.series.values():
-        assert all(len(series.tokens_per_second) == 5 for series in sides.values())
+    for found in result.series.values():
+        assert all(len(series.tokens_per_second) == 5 for series in found.values())
+
+
+def test_sides_are_loaded_the_other_way_round_every_other_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = arguments.parse(["--sides", "a,b,c"])
+    loaded: list[str] = []
+    monkeypatch.setattr(sides, "Child", lambda *_: nullcontext())
+    for method in ("_bare", "_serve", "_gateway"):
+        monkeypatch.setattr(sides._Loader, method, lambda _, method=method: loaded.append(method))  # noqa: SLF001
+    for number in range(3):
+        with sides.loaded(chosen, load_settings(), number):
+            loaded.append(".")
+    there, back = ["_bare", "_serve", "_gateway", "."], ["_gateway", "_serve", "_bare", "."]
+    assert loaded == there + back + there
 
 
 def test_sides_that_did_different_work_are_not_compared() -> None:
@@ -116,5 +130,5 @@ def test_what_is_broken_off_leaves_whole_rounds(loadings: str) -> None:
     result = rounds.measure(pretend([], tokens), chosen, rest=0)
     assert result.rounds == 1
     assert result.same_text == (8, 8)  # and not those of the round that was broken off
-    for sides in result.series.values():
-        assert all(len(series.tokens_per_second) == 1 for series in sides.values())
+    for found in result.series.values():
+        assert all(len(series.tokens_per_second) == 1 for series in found.values())

@@ -108,6 +108,22 @@ def test_a_plain_stream_is_as_vllm_writes_it(
     assert kinds(found) == kinds(expected)
 
 
+def test_a_text_that_cannot_be_written_is_left_to_vllm(
+    vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fail(_form: Form, text: str) -> str:
+        tried.append(text)
+        raise ValueError(text)
+
+    monkeypatch.setattr(Form, "chunk", fail)
+    bodies, tokens, finish = streamed(vllm_engine, asked("chat.completions", **LONG))
+    assert len(tried) == 1
+    assert sum(tokens) == finish.completion_tokens == 90
+    assert tried[0] in "".join(without_text(body)[1] for body in bodies)
+
+
 def kinds(chunks: list[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
     """The chunks without their texts, each once where several in a row are the same."""
     bodies = [body for body, _ in chunks]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import threading
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,35 +76,52 @@ def test_a_conversation_of_text_is_understood_beside_the_event_loop(vllm_engine:
     loop.call_soon_threadsafe(occupy)
     assert occupied.wait(60)
     try:
-        prepared = prepare(vllm_engine, max_tokens=3, stream=True)
+        prepared = vllm_engine.prepare(OpenAIRequest("chat.completions", {**LONG, "stream": True}, "a" * 32), 5)
         assert prepared.prompt_tokens == len(vllm_engine.encode([Message("user", "Count from 1 to 300")]))
+        too_long = {"messages": [{"role": "user", "content": "too long " * 2000}]}
         with pytest.raises(InvalidRequestError, match="context"):
-            prepare(vllm_engine, messages=[{"role": "user", "content": "too long " * 2000}])
+            vllm_engine.prepare(OpenAIRequest("chat.completions", too_long, "a" * 32), 5)
     finally:
         free.set()
     assert drain(prepared.start(some_terms(), 3))[1].completion_tokens == 3
 
 
-def test_long_conversations_are_read_beside_each_other(
+def test_long_conversations_are_read_out_of_turn(vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    had_turn: list[bool] = []
+    read = openai._Renderer._ids_of  # noqa: SLF001 - to look in
+
+    def look(renderer: Any, text: str, params: Any) -> list[int]:
+        had_turn.append(turn.is_mine)
+        return read(renderer, text, params)
+
+    monkeypatch.setattr(openai._Renderer, "_ids_of", look)  # noqa: SLF001
+    for longest, with_turn in ((10_000, True), (10, False)):
+        monkeypatch.setattr(openai, "LONG_PROMPT", longest)
+        with turn.during(Urgency.QUESTION):
+            prepare(vllm_engine).cancel()
+            assert turn.is_mine
+        assert had_turn.pop() == with_turn
+    assert not had_turn
+
+
+@pytest.mark.parametrize("more", [{"truncate_prompt_tokens": 5}, {"return_token_offsets": True}])
+def test_what_takes_a_tokenizer_of_its_own_is_read_by_vllm(vllm_engine: VllmEngine, more: dict[str, Any]) -> None:
+    prepared = prepare(vllm_engine, **more)
+    usual = len(vllm_engine.encode([Message("user", "Count from 1 to 300")]))
+    assert prepared.prompt_tokens == more.get("truncate_prompt_tokens", usual)
+    prepared.cancel()
+
+
+def test_what_would_wait_outside_of_the_event_loop_fails(
     vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More of them than there are copies of the tokenizer, and in threads that have had their turn."""
-    monkeypatch.setattr(openai, "LONG_PROMPT", 100)
-    texts = [f"{number} and " * 90 for number in range(100, 112)]
-    found: dict[str, int] = {}
+    async def wait(*_: object) -> str:
+        await asyncio.sleep(0)
+        return ""
 
-    def read(text: str) -> None:
-        with turn.during(Urgency.QUESTION):
-            prepared = prepare(vllm_engine, messages=[{"role": "user", "content": text}], max_tokens=1)
-        found[text] = prepared.prompt_tokens
-        prepared.cancel()
-
-    threads = [threading.Thread(target=read, args=(text,)) for text in texts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert found == {text: len(vllm_engine.encode([Message("user", text)])) for text in texts}
+    monkeypatch.setattr(openai.OpenAIServing, "answer", wait)
+    with pytest.raises(TypeError, match="event loop"):
+        vllm_engine.prepare(OpenAIRequest("chat.completions", LONG, "a" * 32), 5)
 
 
 def test_prompts_of_a_list_are_counted_together(vllm_engine: VllmEngine) -> None:
@@ -176,9 +195,15 @@ def test_a_cancelled_request_says_what_was_produced(vllm_engine: VllmEngine, *, 
     wait_for(lambda: vllm_engine.load() == (0, 0), "an empty engine", 1)
 
 
-def test_a_request_may_be_cancelled_before_it_begins(vllm_engine: VllmEngine) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_request_may_be_cancelled_before_it_begins(vllm_engine: VllmEngine, *, at_once: bool) -> None:
     prepared = prepare(vllm_engine, max_tokens=1000)
+    assert isinstance(prepared, completion.Completion)
+    work = prepared._work  # noqa: SLF001 - what is left of it
+    assert inspect.iscoroutine(work)
     prepared.cancel()
+    if not at_once:
+        wait_for(lambda: inspect.getcoroutinestate(work) == inspect.CORO_CLOSED, "its end")
     with pytest.raises(Cancelled) as cancelled:
         prepared.start(some_terms(), 1000).next(60)
     assert cancelled.value.completion_tokens == 0

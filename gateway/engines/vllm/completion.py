@@ -15,7 +15,7 @@ from gateway.engine import Cancelled, Chunk, Event, Finish
 from gateway.engines.vllm.body import checked
 from gateway.engines.vllm.chunks import Form, is_plain
 from gateway.engines.vllm.lease import cap
-from gateway.engines.vllm.openai import current, in_event_loop, is_rendered_at_once
+from gateway.engines.vllm.openai import current, in_event_loop
 from gateway.engines.vllm.refusals import Names
 from gateway.engines.vllm.run import Run, Submission
 from gateway.engines.vllm.timings import merged
@@ -91,10 +91,10 @@ class Completion:
         # Here, not in the event loop: a large body would stop every stream while it is looked at.
         body = checked(self._request, self._session.encoder.template)
         self._request = replace(self._request, body=body)
-        self._plain = self._session.openai.writes_plainly and is_plain(self._request)
-        self._work = self._serve()
-        if is_rendered_at_once(self._request):
-            self._do_what_needs_no_wait(self._work)
+        serving = self._session.openai
+        self._plain = serving.writes_plainly and is_plain(self._request)
+        if serving.needs_no_wait(self._request):
+            self._begin_here()
             event = self._events.get(timeout)
         else:
             self._loop.call_soon_threadsafe(self._begin)
@@ -135,13 +135,14 @@ class Completion:
     def extend(self, lease: Lease, *, last: bool = False) -> None:
         self._loop.call_soon_threadsafe(partial(self._extend, lease, last=last))
 
-    def _do_what_needs_no_wait(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin_here(self) -> None:
+        self._work = self._serve()
         try:
-            waits_for = self._context.run(work.send, None)
+            waits_for = self._context.run(self._work.send, None)
         except StopIteration:  # it was refused, and that told
             return
-        if waits_for is not None:
-            work.close()
+        if waits_for is not None or not self._asked:
+            self._work.close()
             raise TypeError("vLLM waited for something outside of its event loop")
 
     # In the event loop, but for what is done before that.
@@ -173,7 +174,7 @@ class Completion:
             yield output
 
     def _begin(self) -> None:
-        assert self._work is not None  # noqa: S101 - `prepare` makes it
+        self._work = self._work or self._serve()
         self._task = self._loop.create_task(self._work, context=self._context)
 
     def _admit(self, max_tokens: int) -> None:
@@ -217,7 +218,13 @@ class Completion:
         """Tell the next text of a plain stream without vLLM's classes; False where they are to do it."""
         if self._form is None:
             return False
-        self._tell(self._form.chunk(text))
+        try:
+            chunk = self._form.chunk(text)
+        except ValueError as error:  # raised here it would end vLLM's reading for everybody
+            log.warning("a text could not be written: %s", type(error).__name__)
+            self._plain, self._form = False, None
+            return False
+        self._tell(chunk)
         return True
 
     def _tell(self, body: str) -> None:

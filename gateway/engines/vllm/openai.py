@@ -8,8 +8,8 @@ gives it to the `Completion` of the request instead: there it is admitted, count
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
+from contextlib import nullcontext
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,6 +63,9 @@ class Meter(Protocol):
 
 current: ContextVar[Meter] = ContextVar("meter")
 
+# What a request may ask for that takes a copy of the tokenizer of its own.
+_NEEDS_A_COPY = ("truncate_prompt_tokens", "return_token_offsets")
+
 
 class OpenAIServing:
     """VLLM's chat completions and completions for one engine. Made, and but for `answer` used, in its event loop.
@@ -107,9 +110,24 @@ class OpenAIServing:
         self._completion = OpenAIServingCompletion(
             client, models, online_renderer=texts, request_logger=None, **written
         )
+        # Counted over what the event loop changes.
+        self._bounds_queue = llm.vllm_config.scheduler_config.max_num_queued_tokens is not None
+
+    def needs_no_wait(self, request: OpenAIRequest) -> bool:
+        """Whether `answer` may be begun in a request's thread: before there are outputs it waits for nothing.
+
+        Pictures, say, are fetched, and of several prompts the outputs are merged in an event loop.
+        """
+        body = request.body
+        return (
+            request.operation == "chat.completions"
+            and not has_non_text_content(body.get("messages"))
+            and not any(body.get(field) for field in _NEEDS_A_COPY)
+            and not self._bounds_queue
+        )
 
     async def answer(self, request: OpenAIRequest) -> AsyncGenerator[str, None] | str:
-        """Serve a request, whose body is `body.checked`, to its end or until it streams. See `is_rendered_at_once`.
+        """Serve a request, whose body is `body.checked`, to its end or until it streams. See `needs_no_wait`.
 
         Returns:
             The answer as JSON, or server-sent events as vLLM writes them.
@@ -165,36 +183,38 @@ def in_event_loop() -> bool:
     return True
 
 
-def is_rendered_at_once(request: OpenAIRequest) -> bool:
-    """Whether `OpenAIServing.answer` may be begun in a request's thread: before there are outputs it waits for nothing.
-
-    Pictures, say, are fetched, and of several prompts the outputs are merged in an event loop.
-    """
-    return request.operation == "chat.completions" and not has_non_text_content(request.body.get("messages"))
-
-
 class _Renderer(HfRenderer):  # type: ignore[misc]
     """VLLM's, but that it renders a conversation where it is asked to.
 
     In an event loop vLLM has its one thread for templates do it, and then another one for the tokenizer. A request has
-    a thread of its own already: there a conversation is done in a third of the time, and long ones beside each other.
+    a thread of its own already: there a conversation is done in a third of the time, and long texts beside each other.
     """
 
     def __init__(self, config: VllmConfig, tokenizer: Any) -> None:
         super().__init__(config, tokenizer)
-        # Whoever finds no copy of the tokenizer free makes one more, and they stay.
-        self._copies = threading.Semaphore(max(2, os.cpu_count() or 1))
+        # Whoever finds no copy of the tokenizer free makes one more, which can hold up all of Python for half a second.
+        # VLLM makes two: this is one, the other is that of the renderer's thread.
+        self._copy = threading.Lock()
 
     async def render_chat_async(self, *args: Any, **kwargs: Any) -> Any:
         if in_event_loop():
             return await super().render_chat_async(*args, **kwargs)
         return self.render_chat(*args, **kwargs)
 
+    def render_messages(self, *args: Any, **kwargs: Any) -> Any:
+        with self._copy:
+            return super().render_messages(*args, **kwargs)
+
     def _tokenize_prompt(self, prompt: TextPrompt, params: TokenizeParams) -> TokensPrompt:
-        if len(prompt["prompt"]) <= LONG_PROMPT:
+        if any(getattr(params, field) for field in _NEEDS_A_COPY):
             return super()._tokenize_prompt(prompt, params)
-        with turn.away(), self._copies:
-            return super()._tokenize_prompt(prompt, params)
+        with turn.away() if len(prompt["prompt"]) > LONG_PROMPT else nullcontext():
+            return self._build_tokens_prompt(self._ids_of(prompt["prompt"], params), prompt)
+
+    def _ids_of(self, text: str, params: TokenizeParams) -> list[int]:
+        # As `PromptEncoder` does it: transformers' wrapper would set truncation on the tokenizer, which all share.
+        backend = self.tokenizer.backend_tokenizer
+        return list(backend.encode(text, add_special_tokens=params.add_special_tokens).ids)
 
 
 class _Client:
