@@ -9,9 +9,10 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from vllm.renderers.hf import HfRenderer
 
 from gateway.engine import Cancelled, Chunk, Finish, Message, OpenAIRequest, Sampling
-from gateway.engines.vllm import completion, openai
+from gateway.engines.vllm import completion, openai, prompts
 from gateway.errors import InternalError, InvalidRequestError
 from gateway.turn import Urgency, turn
 from tests.gateways import some_terms
@@ -88,13 +89,13 @@ def test_a_conversation_of_text_is_understood_beside_the_event_loop(vllm_engine:
 
 def test_long_conversations_are_read_out_of_turn(vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     had_turn: list[bool] = []
-    read = openai._Renderer._ids_of  # noqa: SLF001 - to look in
+    read = prompts.ids_of
 
-    def look(renderer: Any, text: str, params: Any) -> list[int]:
+    def look(*args: Any, **kwargs: Any) -> list[int]:
         had_turn.append(turn.is_mine)
-        return read(renderer, text, params)
+        return read(*args, **kwargs)
 
-    monkeypatch.setattr(openai._Renderer, "_ids_of", look)  # noqa: SLF001
+    monkeypatch.setattr(openai, "ids_of", look)
     for longest, with_turn in ((10_000, True), (10, False)):
         monkeypatch.setattr(openai, "LONG_PROMPT", longest)
         with turn.during(Urgency.QUESTION):
@@ -102,6 +103,21 @@ def test_long_conversations_are_read_out_of_turn(vllm_engine: VllmEngine, monkey
             assert turn.is_mine
         assert had_turn.pop() == with_turn
     assert not had_turn
+
+
+def test_templates_are_rendered_with_the_one_copy_of_the_tokenizer(
+    vllm_engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[bool] = []
+    render = HfRenderer.render_messages
+
+    def look(renderer: Any, *args: Any) -> Any:
+        locked.append(renderer._copy.locked())  # noqa: SLF001
+        return render(renderer, *args)
+
+    monkeypatch.setattr(HfRenderer, "render_messages", look)
+    prepare(vllm_engine).cancel()
+    assert locked == [True]
 
 
 @pytest.mark.parametrize("more", [{"truncate_prompt_tokens": 5}, {"return_token_offsets": True}])

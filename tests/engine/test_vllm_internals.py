@@ -124,6 +124,8 @@ def test_openais_api_is_served_as_openai_py_does_it() -> None:
     assert {"engine_client", "models", "response_role", "online_renderer", "enable_auto_tools"} <= set(chat)
     assert "reasoning_parser" in inspect.signature(OnlineRenderer.__init__).parameters
     assert list(inspect.signature(HfRenderer.__init__).parameters) == ["self", "config", "tokenizer"]
+    # A copy of the tokenizer for each thread of the renderer's, and one more.
+    assert "self.tokenizer, config.model_config.renderer_num_workers + 1" in inspect.getsource(HfRenderer.__init__)
     assert "await renderer.render_chat_async(" in inspect.getsource(OnlineRenderer.preprocess_chat)
     assert "self._tokenize_prompt(prompt, params)" in inspect.getsource(HfRenderer._tokenize_singleton_prompt)  # noqa: SLF001
     for create in (OpenAIServingChat._create_chat_completion, OpenAIServingCompletion._create_completion):  # noqa: SLF001

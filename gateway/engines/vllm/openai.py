@@ -32,6 +32,7 @@ from gateway.engine import LONG_PROMPT
 from gateway.engines.vllm import refusals
 from gateway.engines.vllm.body import kind_of
 from gateway.engines.vllm.chunks import passes_text_on
+from gateway.engines.vllm.prompts import ids_of
 from gateway.engines.vllm.refusals import Names
 from gateway.errors import GatewayError, InternalError, NotFoundError, UnavailableError
 from gateway.turn import turn
@@ -209,12 +210,8 @@ class _Renderer(HfRenderer):  # type: ignore[misc]
         if any(getattr(params, field) for field in _NEEDS_A_COPY):
             return super()._tokenize_prompt(prompt, params)
         with turn.away() if len(prompt["prompt"]) > LONG_PROMPT else nullcontext():
-            return self._build_tokens_prompt(self._ids_of(prompt["prompt"], params), prompt)
-
-    def _ids_of(self, text: str, params: TokenizeParams) -> list[int]:
-        # As `PromptEncoder` does it: transformers' wrapper would set truncation on the tokenizer, which all share.
-        backend = self.tokenizer.backend_tokenizer
-        return list(backend.encode(text, add_special_tokens=params.add_special_tokens).ids)
+            ids = ids_of(self.tokenizer, prompt["prompt"], add_special_tokens=params.add_special_tokens)
+        return self._build_tokens_prompt(ids, prompt)
 
 
 class _Client:

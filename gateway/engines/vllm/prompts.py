@@ -67,8 +67,15 @@ class PromptEncoder:
                 "check that roles alternate and start with the user.",
                 detail=type(error).__name__,
             ) from error
-        # Not through transformers' wrapper: that one sets truncation on the shared tokenizer, which is not thread-safe.
-        return list(self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+        return ids_of(self.tokenizer, text)
+
+
+def ids_of(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool = False) -> list[int]:
+    """All ids of a text, from any number of threads at a time.
+
+    Not through transformers' wrapper: that one sets truncation on the tokenizer, which all share.
+    """
+    return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
 
 
 def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
