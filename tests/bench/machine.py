@@ -27,10 +27,17 @@ def _clock_of(pid: int) -> int:
 
 
 def thread_cpu_seconds(name: str, *pids: int) -> float:
-    """CPU time of those threads of processes that the kernel calls so."""
+    """CPU time of those living threads of processes that the kernel calls so."""
     tasks = (task for pid in pids for task in (_PROC / str(pid) / "task").iterdir())
-    own = (task for task in tasks if (task / "comm").read_text().rstrip("\n") == name)
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in own) / 1e9
+    return sum(_seconds_if_called(name, task) for task in tasks)
+
+
+def _seconds_if_called(name: str, task: Path) -> float:
+    try:
+        own = (task / "comm").read_text().rstrip("\n") == name
+        return int((task / "schedstat").read_text().split()[0]) / 1e9 if own else 0.0
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0  # it has ended since it was listed
 
 
 def busy_seconds() -> float:

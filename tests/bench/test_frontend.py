@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +70,24 @@ def test_the_clock_costs_its_own_thread(engine: PacedEngine) -> None:
     while machine.thread_cpu_seconds(THREAD, os.getpid()) == before:
         events(ask(engine, PACED, stream=True, tokens=200))
     assert before < machine.thread_cpu_seconds(THREAD, os.getpid()) < machine.cpu_seconds(os.getpid())
+
+
+def test_threads_may_end_while_their_time_is_read() -> None:
+    read = threading.Event()
+
+    def come_and_go() -> None:
+        while not read.is_set():
+            guests = [threading.Thread(target=lambda: None) for _ in range(8)]
+            for guest in guests:
+                guest.start()
+            for guest in guests:
+                guest.join()
+
+    with ThreadPoolExecutor(1) as host:
+        host.submit(come_and_go)
+        found = [machine.thread_cpu_seconds("nobody", os.getpid()) for _ in range(500)]
+        read.set()
+    assert found == [0] * 500
 
 
 def outcome() -> Outcome:

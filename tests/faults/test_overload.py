@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.bench import machine
 from tests.bench.figures import percentile
 from tests.bench.load import counting_prompts
 from tests.faults.crowd import Crowd, get, post
+from tests.server import running
 
 if TYPE_CHECKING:
     from tests.faults.crowd import Exchange
@@ -27,6 +31,7 @@ PROMPTS = counting_prompts(600)
 PROMPTLY = 0.1
 SHORTLY = 0.5  # in the short form, which has to hold on a machine that does other things as well
 GOODPUT = 0.9
+AGAIN = 4  # times more, where the short form falls short of it
 MEMORY = 1.1
 
 
@@ -110,13 +115,47 @@ def _memory(gateway: GatewayServer) -> float:
     return sum(machine.memory_mib(pid)[0] for pid in pids)
 
 
-def test_an_overload_is_refused_at_once_and_costs_no_goodput(
-    gateway: GatewayServer, figure: Figure, *, full: bool
-) -> None:
+@dataclass(frozen=True)
+class Measured:
+    """A gateway at its peak and then in an overload, with its memory in MiB before and after."""
+
+    peak: Load
+    load: Load
+    before: float
+    after: float
+
+    @property
+    def goodput(self) -> float:
+        """The part of the peak that is served in the overload."""
+        return self.load.a_second / self.peak.a_second
+
+
+def _measure(gateway: GatewayServer, *, full: bool) -> Measured:
     peak = _peak(gateway, 20 if full else 15)
     before = _memory(gateway)
     load = _overload(gateway, 60 if full else 15, TIMES * peak.a_second)
-    after = _memory(gateway)
+    return Measured(peak, load, before, _memory(gateway))
+
+
+def _goodput_again(first: Measured, folders: pytest.TempPathFactory) -> float:
+    """The median of this and of four more, each at a gateway of its own, to which nothing has happened before.
+
+    Other machines' work makes this one faster and slower for seconds at a time: one pair in twenty or so is 10% apart
+    without anybody's fault. A gateway that serves less in an overload does so each time.
+    """
+    found = [first.goodput]
+    for _ in range(AGAIN):
+        with running(folders.mktemp("overload")) as gateway:
+            found.append(_measure(gateway, full=False).goodput)
+    return median(found)
+
+
+@pytest.mark.timeout(600)
+def test_an_overload_is_refused_at_once_and_costs_no_goodput(
+    gateway: GatewayServer, figure: Figure, tmp_path_factory: pytest.TempPathFactory, *, full: bool
+) -> None:
+    measured = _measure(gateway, full=full)
+    peak, load = measured.peak, measured.load
 
     refused = load.those(503)
     within = percentile([one.seconds for one in refused], 0.99)
@@ -128,17 +167,17 @@ def test_an_overload_is_refused_at_once_and_costs_no_goodput(
         f"{TIMES * peak.a_second:.0f} calls a second for {load.seconds:.0f} s, {load.a_second:.0f} served at a peak of "
         f"{peak.a_second:.0f}; {len(refused)} refused within {1000 * within:.0f} ms (p99), told to come back in "
         f"{min(told)} to {max(told)} s, the queue took {load.queue_took:.1f} s; health p99 {1000 * p99:.0f} ms; "
-        f"memory {after / before:.2f} of what it was; the callers were {1000 * late:.0f} ms late themselves (p99) and "
-        f"used {load.cpu_seconds / load.seconds:.0%} of a core",
+        f"memory {measured.after / measured.before:.2f} of what it was; the callers were {1000 * late:.0f} ms late "
+        f"themselves (p99) and used {load.cpu_seconds / load.seconds:.0%} of a core",
     )
     assert {one.status for one in load.answered} == {200, 503}
     assert all(one.json["code"] == 503 for one in refused)
     assert {one.status for one in load.probes} == {200}
-    assert load.a_second > GOODPUT * peak.a_second
     assert within < (PROMPTLY if full else SHORTLY)
     assert p99 < (PROMPTLY if full else SHORTLY)
     assert late < (PROMPTLY if full else SHORTLY)
-    assert after < MEMORY * before
+    assert measured.after < MEMORY * measured.before
     # Whoever comes back when it was told to finds what waited then worked off; and it was not told far too much.
     assert load.queue_took < 2 * max(told) + 2
     assert max(told) < 3 * load.queue_took + 2
+    assert measured.goodput > GOODPUT or (not full and _goodput_again(measured, tmp_path_factory) > GOODPUT)
