@@ -27,9 +27,10 @@ SIDES = {
 _DEFAULT = "abce"
 _OUTPUT = ROOT / "var" / "bench.md"
 
-# Answers that each caller gets in a cell, one after the other, and most of all of them together. All callers begin at
-# the same moment: with few answers each, that would be much of a cell.
-_EACH, _MOST = 15, 1024
+# Answers that each caller gets in a cell, one after the other: fewest and, unless something else is asked for, how
+# many. All callers begin at the same moment: with few answers each, that would be much of a cell.
+_FEWEST, _EACH = 4, 15
+_LEAST, _MOST = 8, 1024  # of all of them together
 
 OPERATIONS: tuple[Operation, ...] = ("get-data", "chat")
 
@@ -45,6 +46,7 @@ class Arguments:
         loadings: how often all sides are loaded for them, in one order and then in the other.
         starts: how often each side is started.
         levels: how many requests at a time.
+        each: answers of a cell for each of them, one after the other.
         workers: how many workers the front end by itself is measured with.
         quick: fewer requests in a cell.
         output: where the report is written besides standard output; its plot lies beside it.
@@ -56,6 +58,7 @@ class Arguments:
     loadings: int
     starts: int
     levels: tuple[int, ...]
+    each: int
     workers: tuple[int, ...]
     quick: bool
     output: Path
@@ -72,7 +75,7 @@ class Arguments:
 
     def requests(self, level: int) -> int:
         """How many requests each side answers in a cell."""
-        return max(4, 2 * level) if self.quick else max(8, min(_EACH * level, _MOST))
+        return max(4, 2 * level) if self.quick else max(_LEAST, min(self.each * level, _MOST))
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -107,6 +110,12 @@ def parse(argv: Sequence[str]) -> Arguments:
         help="requests at a time, comma-separated (default 1,16,64,256)",
     )
     parser.add_argument(
+        "--each",
+        type=_each,
+        default=_EACH,
+        help=f"answers in a cell for each of these (default {_EACH}); fewer of them in more rounds have closer pairs",
+    )
+    parser.add_argument(
         "--workers", type=_counts, default=(1, 2, 4), help="of the front end by itself, comma-separated (default 1,2,4)"
     )
     parser.add_argument("--quick", action="store_true", help="does it run? 2 short rounds and 1 start-up")
@@ -122,6 +131,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         loadings=min(found.loadings or (1 if found.quick else 2), rounds),
         starts=(1 if found.quick else 3) if found.starts is None else found.starts,
         levels=found.levels,
+        each=found.each,
         workers=found.workers,
         quick=found.quick,
         output=found.output,
@@ -139,6 +149,13 @@ def _count(text: str) -> int:
     value = _count_or_none(text)
     if value == 0:
         raise argparse.ArgumentTypeError("should be at least 1")
+    return value
+
+
+def _each(text: str) -> int:
+    value = _count(text)
+    if value < _FEWEST:
+        raise argparse.ArgumentTypeError(f"should be at least {_FEWEST}: else most of a cell is its beginning")
     return value
 
 

@@ -273,3 +273,10 @@ def test_quick_is_short_and_the_default_carries_claims() -> None:
     assert figures.median_interval(range(default.rounds)) is not None
     assert quick.rounds * quick.requests(16) < default.rounds * default.requests(16)
     assert [default.requests(level) for level in default.levels] == [15, 240, 960, 1024]
+
+
+def test_cells_may_be_shorter_but_not_all_beginning() -> None:
+    chosen = arguments.parse(["--each", "6"])
+    assert [chosen.requests(level) for level in chosen.levels] == [8, 96, 384, 1024]
+    with pytest.raises(SystemExit):
+        arguments.parse(["--each", "3"])
