@@ -84,9 +84,12 @@ def test_threads_may_end_while_their_time_is_read() -> None:
                 guest.join()
 
     with ThreadPoolExecutor(1) as host:
-        host.submit(come_and_go)
-        found = [machine.thread_cpu_seconds("nobody", os.getpid()) for _ in range(500)]
-        read.set()
+        guests_came = host.submit(come_and_go)
+        try:
+            found = [machine.thread_cpu_seconds("nobody", os.getpid()) for _ in range(500)]
+        finally:
+            read.set()
+        guests_came.result()
     assert found == [0] * 500
 
 
